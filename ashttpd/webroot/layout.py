@@ -1,0 +1,101 @@
+"""Every number of the webroot format, once. FORMAT.md is the specification; names are the same.
+
+Shared by the reader and by mkroot's writer; it reads and writes nothing itself.
+"""
+
+import struct
+from enum import IntFlag
+from hashlib import blake2b
+from typing import Final
+
+MAGIC: Final = b"\x89ASHTTPD\r\n\x1a\n\0\0\0\0"
+MAJOR: Final = 1
+MINOR: Final = 0
+KNOWN_INCOMPATIBLE: Final = 0
+
+# magic, major, minor, incompatible, file_size, table_offset, section_count, longest_probe,
+# resource_count, homes, extents_stop, site_id, previous, signature offset and length
+SUPERBLOCK: Final = struct.Struct("<16sHHIQQIIQQQ32s32sQQ")
+SUPERBLOCK_SIZE: Final = 4096
+CHECKSUM_OFFSET: Final = SUPERBLOCK_SIZE - 32
+
+# type, flags, offset, length, sha256
+SECTION: Final = struct.Struct("<4sIQQ32s8x")
+SECTION_ALIGNMENT: Final = 64
+MAX_SECTIONS: Final = 64
+
+INDEX: Final = b"INDX"
+RESOURCES: Final = b"RSRC"
+STRINGS: Final = b"STRS"
+RULES: Final = b"RULE"
+META: Final = b"META"
+SECTIONS: Final = (INDEX, RESOURCES, STRINGS, RULES, META)
+
+
+class SectionFlag(IntFlag):
+    """Flags of an entry of the section table."""
+
+    REQUIRED = 1
+
+
+HASH_SIZE: Final = 16
+SLOT: Final = struct.Struct("<16sQ")
+EMPTY_SLOT: Final = bytes(SLOT.size)
+MIN_HOMES: Final = 16
+
+RESOURCES_MAGIC: Final = b"RESOURCE"
+# record_length, status, flags, variant_count, path_length, location_length, modified
+RECORD: Final = struct.Struct("<IHBBIIq8x")
+RECORD_ALIGNMENT: Final = 8
+NOT_RECORDED: Final = -(2**63)
+
+
+class RecordFlag(IntFlag):
+    """Flags of a record."""
+
+    KEEP_QUERY = 1
+
+
+# head_offset, body_offset, body_length, head_length, validators_length, fields_length, media_type,
+# coding, sha256, head_sha256
+VARIANT: Final = struct.Struct("<QQQIIIHH24x32s32s")
+
+# A directory 1,000 levels deep with 255-byte names fits four times over.
+MAX_PATH_BYTES: Final = 1 << 20
+MAX_LOCATION_BYTES: Final = 1 << 20
+MAX_HEAD_BLOCK_BYTES: Final = 1 << 16
+MAX_VARIANTS: Final = 255
+MAX_STRINGS: Final = 65_535
+MAX_META_BYTES: Final = 1 << 20
+
+EXTENT_ALIGNMENT: Final = 64
+# Bodies of this size and more are aligned for O_DIRECT; aligning smaller ones costs up to 13 %.
+LARGE_BODY_BYTES: Final = 1 << 16
+LARGE_BODY_ALIGNMENT: Final = 4096
+
+STRING_COUNT: Final = struct.Struct("<I")
+STRING_LENGTH: Final = struct.Struct("<H")
+RULE_COUNT: Final = struct.Struct("<I")
+RULE: Final = struct.Struct("<HI")
+
+ETAG_DIGEST_BYTES: Final = 18
+
+
+def align(offset: int, alignment: int) -> int:
+    """Return the first multiple of `alignment` at or behind `offset`."""
+    return -(-offset // alignment) * alignment
+
+
+def path_hash(path: bytes) -> bytes:
+    """Return the index's hash of a canonical path."""
+    return blake2b(path, digest_size=HASH_SIZE).digest()
+
+
+def homes_for(resource_count: int) -> int:
+    """Return how many home slots an index of so many records gets: a load of at most 0.625."""
+    return max(MIN_HOMES, resource_count * 8 // 5)
+
+
+def home_of(hashed: bytes, homes: int) -> int:
+    """Return the slot where the search for a hash begins."""
+    return int.from_bytes(hashed[:8], "big") * homes >> 64
