@@ -1,0 +1,26 @@
+"""The grammar of what is parsed behind the scan; each pattern carries its RFC rule's name.
+
+Always used with fullmatch or as whole tokens, always on ASCII byte classes.
+"""
+
+import re
+from typing import Final
+
+# RFC 9110 section 8.8.3: entity-tag = [ weak ] opaque-tag; etagc = %x21 / %x23-7E / obs-text
+ENTITY_TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+# RFC 9110 section 5.6.1: #element, with the empty elements that a recipient has to accept
+ENTITY_TAG_LIST: Final = re.compile(
+    rb"[ \t,]*" + ENTITY_TAG.pattern + rb"(?:[ \t]*,[ \t]*(?:" + ENTITY_TAG.pattern + rb")?)*[ \t]*"
+)
+
+# RFC 9110 section 14.1.2: a ranges-specifier of one int-range or suffix-range in bytes
+BYTE_RANGE: Final = re.compile(rb"(?i:bytes)=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*")
+
+# RFC 9110 section 12.5.1: one element of Accept; parameters other than the weight are skipped
+MEDIA_RANGE: Final = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)((?:[ \t]*;[^,]*)?)"
+)
+
+# RFC 9110 section 12.4.2: weight = OWS ";" OWS "q=" qvalue
+WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|$)")

@@ -1,0 +1,49 @@
+"""A request as the miss path sees it: a canonical key, taken apart."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The part of a request that can change its answer; see scan.py for the key it comes from.
+
+    Lists that came in several lines of the same name are joined as RFC 9110 section 5.3 says.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    persistent: bool
+    has_body: bool
+    host: bytes
+    range: bytes | None
+    if_range: bytes | None
+    if_none_match: bytes | None
+    accept: bytes | None
+
+
+def parse_key(key: bytes) -> Request:
+    """Return the request of a canonical key, which has to be one that a scan made."""
+    request_line, *lines = key[3:-1].split(b"\n")
+    method, _, target = request_line.partition(b" ")
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        letter, value = line[:1], line[1:]
+        fields[letter] = fields[letter] + b", " + value if letter in fields else value
+    return Request(
+        method=method,
+        target=target,
+        minor=key[0] - ord("0"),
+        persistent=key[1:2] == b"k",
+        has_body=key[2:3] == b"b",
+        host=fields.get(b"H", b""),
+        range=fields.get(b"R"),
+        if_range=fields.get(b"I"),
+        if_none_match=fields.get(b"N"),
+        accept=fields.get(b"A"),
+    )
+
+
+def closing(key: bytes) -> bytes:
+    """Return the key of the same request, but with the connection to be closed behind it."""
+    return key[:1] + b"c" + key[2:]

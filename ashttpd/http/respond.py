@@ -1,0 +1,152 @@
+"""The one place that picks a status and writes header fields (RFC 9110 section 15).
+
+Pure functions: a request and what the site has for it go in, an Answer comes out.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from ashttpd.http.answer import Answer
+from ashttpd.http.conditional import allows_range, find_match
+from ashttpd.http.pages import error_page
+from ashttpd.http.plan import Extent, File
+from ashttpd.http.ranges import Unsatisfiable, choose_range, content_range
+from ashttpd.http.request import Request
+from ashttpd.http.target import split_target
+from ashttpd.webroot.resource import Resource, Variant, entity_tag
+
+ALLOW: Final = b"Allow: GET, HEAD, OPTIONS\r\n"
+# Known methods that a file has no use for: 405. All others are 501 (RFC 9110 section 15.6.2).
+_OTHER_METHODS: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What a site holds for a request: the chosen variant, its head block, and where it lies."""
+
+    resource: Resource
+    variant: Variant
+    head_block: bytes
+    file: File
+
+    @property
+    def validators(self) -> bytes:
+        """The fields that a 304 carries too."""
+        return self.head_block[: self.variant.validators_length]
+
+    @property
+    def fields(self) -> bytes:
+        """All fields that do not depend on the part that is sent."""
+        return self.head_block[: self.variant.fields_length]
+
+    def extent(self, start: int, stop: int) -> tuple[Extent, ...]:
+        """The body's part `[start, stop)`."""
+        if start == stop:
+            return ()
+        return (Extent(self.file, self.variant.body_offset + start, stop - start),)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a site may use a status that no RFC names
+        return ""
+
+
+def _answer(
+    request: Request,
+    status: int,
+    fields: bytes,
+    body: tuple[Extent, ...] = (),
+    content: bytes = b"",
+) -> Answer:
+    """Put an answer together; `fields` ends with the empty line, `content` follows it."""
+    start = b"HTTP/1.1 %d %b\r\nDate: " % (status, _phrase(status).encode("ascii"))
+    close = request.has_body or not request.persistent
+    connection = b""
+    if close:
+        connection = b"Connection: close\r\n"
+    elif request.minor == 0:
+        connection = b"Connection: keep-alive\r\n"
+    if request.method == b"HEAD":
+        body, content = (), b""
+    size = len(content) + sum(extent.length for extent in body)
+    return Answer(status, start, connection + fields + content, body, size, close, request.has_body)
+
+
+def respond_error(request: Request, status: HTTPStatus, fields: bytes = b"") -> Answer:
+    """Answer with an error status and its built-in page; `fields` are further field lines."""
+    page = error_page(status)
+    fields += b"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+    return _answer(
+        request, status, fields + b"Content-Length: %d\r\n\r\n" % len(page), content=page
+    )
+
+
+def refuse(status: HTTPStatus) -> Answer:
+    """Answer what could not be parsed as a request: the connection closes behind it.
+
+    What follows on the connection is unknown, hence read and thrown away for a while.
+    """
+    unknown = Request(b"", b"", 1, False, True, b"", None, None, None, None)
+    return respond_error(unknown, status)
+
+
+def respond_without_site(request: Request) -> Answer | None:
+    """Answer what needs no site: OPTIONS, other methods, targets without a path. Else None."""
+    if request.method in _OTHER_METHODS:
+        return respond_error(request, HTTPStatus.METHOD_NOT_ALLOWED, ALLOW)
+    if request.method == b"OPTIONS":
+        return _answer(request, HTTPStatus.NO_CONTENT, ALLOW + b"\r\n")
+    if request.method not in (b"GET", b"HEAD"):
+        return respond_error(request, HTTPStatus.NOT_IMPLEMENTED)
+    if not request.target.startswith(b"/"):
+        return respond_error(request, HTTPStatus.BAD_REQUEST)
+    return None
+
+
+def respond(request: Request, found: Representation) -> Answer:
+    """Answer a GET or HEAD with what the site holds: 200, 206, 304, 416 or the site's own status.
+
+    Preconditions and ranges are for resources with the status 200 (RFC 9110 section 13.2.1).
+    """
+    resource, variant = found.resource, found.variant
+    whole = found.extent(0, variant.body_length)
+    if resource.status // 100 == 3:
+        query = split_target(request.target)[1] if resource.keep_query else b""
+        location = b"Location: %b%b\r\n" % (resource.location, query)
+        return _answer(request, resource.status, location + found.head_block, whole)
+    if resource.status != HTTPStatus.OK:
+        return _answer(request, resource.status, found.head_block, whole)
+    tags = [entity_tag(each.sha256) for each in (variant, *resource.variants)]
+    if request.if_none_match is not None:
+        match = find_match(request.if_none_match, tags)
+        if match is not None:
+            fields = found.validators.replace(tags[0], match)
+            return _answer(request, HTTPStatus.NOT_MODIFIED, fields + b"\r\n")
+    if _wants_range(request, tags[0]):
+        part = choose_range(request.range or b"", variant.body_length)
+        if part is not None:
+            return _respond_part(request, found, part)
+    return _answer(request, HTTPStatus.OK, found.head_block, whole)
+
+
+def _wants_range(request: Request, tag: bytes) -> bool:
+    """Whether a Range is to be honoured: with GET alone (RFC 9110 section 14.2)."""
+    if request.range is None or request.method != b"GET":
+        return False
+    return allows_range(request.if_range, tag)
+
+
+def _respond_part(
+    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable
+) -> Answer:
+    length = found.variant.body_length
+    if isinstance(part, Unsatisfiable):
+        fields = b"Content-Range: bytes */%d\r\n" % length
+        return respond_error(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, fields)
+    start, stop = part
+    fields = found.fields + content_range(start, stop, length)
+    fields += b"Content-Length: %d\r\n\r\n" % (stop - start)
+    return _answer(request, HTTPStatus.PARTIAL_CONTENT, fields, found.extent(start, stop))
