@@ -1,0 +1,208 @@
+"""Builds a webroot from a directory: what each node of the tree becomes, in the tree's order."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from ashttpd.http.pages import error_page
+from ashttpd.http.target import encode_path
+from mkroot import __version__
+from mkroot.content import Content
+from mkroot.errors import BuildError
+from mkroot.headers import HeadBlock, content_head, status_head
+from mkroot.listing import Entry, Listing, order
+from mkroot.media_types import MediaTypes
+from mkroot.output import Output
+from mkroot.tree import Directory, Kind, Node, Tree, TreeOptions
+from mkroot.writer import MakeHead, Stored, Writer
+
+DEFAULT_INDEXES: Final = ("index.html", "index.htm", "default.html")
+_HTML: Final = b"text/html; charset=utf-8"
+_JSON: Final = b"application/json"
+# A listing needs nothing but its own style; names in it are data, whatever they look like.
+_LISTING_POLICY: Final = (
+    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    b"form-action 'none'\r\n"
+)
+# Written by people for people; a directory may move, so caches are not to keep it for ever.
+_DIRECTORY_REDIRECT: Final = HTTPStatus.MOVED_PERMANENTLY
+_LINK_REDIRECT: Final = HTTPStatus.FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a site is built; what can change the bytes of the webroot, and nothing else."""
+
+    tree: TreeOptions = field(default_factory=TreeOptions)
+    indexes: tuple[str, ...] = DEFAULT_INDEXES
+    listing: bool = False
+    listing_template: Path | None = None
+    types: tuple[tuple[str, str], ...] = ()
+    # Dates of listings are not later than this (reproducible-builds.org: SOURCE_DATE_EPOCH).
+    latest_date: int | None = None
+
+    def described(self) -> dict[str, object]:
+        """Return the options for the webroot's metadata; a template by its content's name only."""
+        template = self.listing_template
+        return {
+            "symlinks": self.tree.symlinks.value,
+            "dotfiles": self.tree.dotfiles,
+            "index": list(self.indexes),
+            "listing": self.listing,
+            "listing-template": None if template is None else template.name,
+            "type": [f"{glob}={value}" for glob, value in self.types],
+        }
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a build has done so far; `saved` counts bytes that were not stored twice."""
+
+    urls: int = 0
+    files: int = 0
+    bytes: int = 0
+    saved: int = 0
+    site_id: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Build:
+    """One build; `run` makes it."""
+
+    def __init__(
+        self, source: Path, options: Options, writer: Writer, tell: Callable[[Progress], None]
+    ) -> None:
+        self._options = options
+        self._writer = writer
+        self._tell = tell
+        self.progress = Progress()
+        self._tree = Tree(os.fsencode(source), options.tree, self.progress.warnings.append)
+        self.types = MediaTypes(options.types)
+        self._listing = Listing(options.listing_template) if options.listing else None
+        # The index file of each open directory, which is stored before its own path comes.
+        self._stored_indexes: dict[bytes, Stored] = {}
+        self._pages: dict[HTTPStatus, Stored] = {}
+
+    def run(self) -> None:
+        """Write a record for each URL of the tree."""
+        write = {
+            Kind.FILE: self._file,
+            Kind.DIRECTORY: self._directory,
+            Kind.SLASHLESS: self._slashless,
+            Kind.LINK: self._link,
+        }
+        for node in self._tree.walk():
+            write[node.kind](node)
+            self.progress.urls += 1
+            self.progress.saved = self._writer.saved
+            self._tell(self.progress)
+
+    def _file(self, node: Node) -> None:
+        stored = self._stored_indexes.pop(node.path, None)
+        if stored is None:
+            stored = self._store(node.directory, node.name)
+        self.progress.files += 1
+        self.progress.bytes += stored.length
+        self._writer.add(node.path, HTTPStatus.OK, [stored])
+
+    def _store(self, directory: Directory, name: bytes) -> Stored:
+        content = Content(directory, name, self.types, self.progress.warnings.append)
+
+        def head(digest: bytes, length: int) -> HeadBlock:
+            return content_head(content.media_type().header(), digest, length)
+
+        return self._writer.store(content.chunks(), head)
+
+    def _directory(self, node: Node) -> None:
+        directory = node.directory
+        for name in map(os.fsencode, self._options.indexes):
+            if directory.has_file(name):
+                stored = self._store(directory, name)
+                self._stored_indexes[directory.path + name] = stored
+                self._writer.add(node.path, HTTPStatus.OK, [stored])
+                return
+        if self._listing is None:
+            self._writer.add(node.path, HTTPStatus.FORBIDDEN, [self._page(HTTPStatus.FORBIDDEN)])
+            return
+        self._list(node.path, directory, self._listing)
+
+    def _list(self, path: bytes, directory: Directory, listing: Listing) -> None:
+        def head(media_type: bytes) -> MakeHead:
+            return lambda digest, length: content_head(
+                media_type, digest, length, vary=b"Accept", extra=_LISTING_POLICY
+            )
+
+        variants = [
+            self._writer.store(listing.html(path, self._entries(directory)), head(_HTML)),
+            self._writer.store(listing.json(path, self._entries(directory)), head(_JSON)),
+        ]
+        self._writer.add(path, HTTPStatus.OK, variants)
+
+    def _entries(self, directory: Directory) -> Iterator[Entry]:
+        """Yield a listing's entries in its order: directories, then files."""
+        children = sorted(
+            directory.children(), key=lambda child: order(Entry(child[0], child[1], 0, None))
+        )
+        for name, is_directory in children:
+            try:
+                status = os.stat(name, dir_fd=directory.fd)
+            except OSError as error:
+                path = os.fsdecode(directory.path + name)
+                raise BuildError(f"{path}: {error.strerror}") from error
+            modified = int(status.st_mtime)
+            if self._options.latest_date is not None:
+                modified = min(modified, self._options.latest_date)
+            yield Entry(name, is_directory, 0 if is_directory else status.st_size, modified)
+
+    def _page(self, status: HTTPStatus) -> Stored:
+        if status not in self._pages:
+            self._pages[status] = self._writer.store(
+                [error_page(status)],
+                lambda _digest, length: status_head(_HTML, length),
+            )
+        return self._pages[status]
+
+    def _slashless(self, node: Node) -> None:
+        self._redirect(node.path, _DIRECTORY_REDIRECT, encode_path(node.path + b"/"))
+
+    def _link(self, node: Node) -> None:
+        self._redirect(node.path, _LINK_REDIRECT, node.location)
+
+    def _redirect(self, path: bytes, status: HTTPStatus, location: bytes) -> None:
+        self._writer.add(path, status, [self._page(status)], location, keep_query=True)
+
+
+def build(
+    source: Path, output: Path, options: Options, tell: Callable[[Progress], None]
+) -> Progress:
+    """Build `output` from the directory `source`; `tell` hears of the progress after each URL.
+
+    `output` is replaced in one step, or left as it was. Raises BuildError and ListingError for
+    what is wrong with the tree or an option, OSError for what the machine says.
+    """
+    if os.path.realpath(output.parent).startswith(os.path.realpath(source).rstrip("/") + "/") or (
+        os.path.realpath(output.parent) == os.path.realpath(source)
+    ):
+        raise BuildError(f"{output} lies inside of {source}: it would become a part of itself")
+    with Output(output) as out:
+        writer = Writer(out.file)
+        try:
+            work = _Build(source, options, writer, tell)
+            work.run()
+            progress = work.progress
+            meta: dict[str, object] = {
+                "generator": f"mkroot {__version__}",
+                "options": options.described(),
+                "versions": work.types.describe(),
+                "files": progress.files,
+                "bytes": progress.bytes,
+                "saved": progress.saved,
+            }
+            progress.site_id = writer.finish(meta).hex()
+        finally:
+            writer.close()
+        out.commit()
+    return progress

@@ -1,0 +1,295 @@
+"""The command line of the builder: parses, checks, shows progress, and says what is wrong."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as ProgressBar
+
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
+from mkroot import __version__, inspect
+from mkroot.build import DEFAULT_INDEXES, Options, Progress, build
+from mkroot.errors import BuildError
+from mkroot.listing import ListingError, human_size
+from mkroot.tree import Symlinks, TreeOptions
+from mkroot.verify import verify
+
+FAILED: Final = 1
+USAGE: Final = 2
+
+_DESCRIPTION: Final = """\
+Compile a directory into a webroot, one file that ashttpd serves. OUTPUT is replaced in one step
+when all is written; a build that fails leaves it as it was."""
+
+_EPILOG: Final = """\
+examples:
+  mkroot ./public example.com.webroot
+  mkroot --listing --type '*.foo=text/x-foo' ./downloads downloads.webroot
+  mkroot --verify *.webroot
+  mkroot --cat site.webroot /docs/ | less
+
+exit status: 0; 1 for a failed build, a damaged webroot or a difference; 2 for a wrong command
+line."""
+
+
+def _type(text: str) -> tuple[str, str]:
+    glob, equals, value = text.partition("=")
+    if not equals or not glob:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GLOB=TYPE, as in '*.foo=text/x-foo'")
+    return glob, value
+
+
+def _index(text: str) -> str:
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file")
+    return text
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="mkroot",
+        usage="mkroot [options] SOURCE OUTPUT\n"
+        "       mkroot --verify FILE... | --list FILE | --info FILE | --cat FILE URL\n"
+        "       mkroot --extract FILE DIR | --diff OLD NEW",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--symlinks",
+        choices=[choice.value for choice in Symlinks],
+        default=Symlinks.FOLLOW.value,
+        help="what becomes of symlinks inside of SOURCE: they are followed (default), become "
+        "redirects, or are left out; one that leads out of SOURCE is an error, unless skipped",
+    )
+    parser.add_argument(
+        "--dotfiles",
+        action="store_true",
+        help="take files whose name starts with a dot too (.well-known is always taken)",
+    )
+    parser.add_argument(
+        "--index",
+        metavar="NAME",
+        type=_index,
+        action="append",
+        help="file to serve under its directory's URL, the first that is there; may be given "
+        f"several times (default: {', '.join(DEFAULT_INDEXES)})",
+    )
+    parser.add_argument(
+        "--listing",
+        action="store_true",
+        help="make listings, HTML and JSON, for directories without an index (default: 403)",
+    )
+    parser.add_argument(
+        "--listing-template", metavar="FILE", type=Path, help="Jinja2 template of the HTML listing"
+    )
+    parser.add_argument(
+        "--type",
+        metavar="GLOB=TYPE",
+        type=_type,
+        action="append",
+        default=[],
+        help="media type of what matches, as it is to be sent; the last that matches wins",
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("--version", action="version", version=f"mkroot {__version__}")
+    other = parser.add_argument_group("looking into webroots").add_mutually_exclusive_group()
+    for name, text in (
+        ("verify", "read every byte of each FILE and name all that is damaged"),
+        ("list", "list the URLs with status, length, entity tag, media type"),
+        ("info", "show site id, sizes and how it was built"),
+        ("cat", "write the body of URL"),
+        ("extract", "write the files into DIR, which has to be empty or missing"),
+        ("diff", "list the URLs that were removed (-), added (+) or changed (~)"),
+    ):
+        other.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit status."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    wanted = {"verify": None, "list": 1, "info": 1}.get(options.action, 2)
+    if wanted is None and not options.paths:
+        parser.error("--verify takes at least one FILE")
+    if wanted is not None and len(options.paths) != wanted:
+        parser.error(
+            f"{options.action or 'SOURCE OUTPUT'}: {wanted} arguments, not {len(options.paths)}"
+        )
+    commands: dict[str | None, Callable[[argparse.Namespace], int]] = {
+        None: _build,
+        "verify": _verify,
+        "list": _list,
+        "info": _info,
+        "cat": _cat,
+        "extract": _extract,
+        "diff": _diff,
+    }
+    try:
+        return commands[options.action](options)
+    except BrokenPipeError:
+        # Who reads us had enough; the interpreter is not to complain on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (BuildError, ListingError, LookupError, ImportError, OSError, ValueError) as error:
+        print(f"mkroot: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("mkroot: interrupted", file=sys.stderr)
+    return FAILED
+
+
+def _open(path: str) -> Webroot:
+    try:
+        return Webroot(path)
+    except WebrootError as error:
+        raise BuildError(f"{path}: {error}") from error
+
+
+def _latest_date() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise BuildError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    return int(text)
+
+
+def _build(options: argparse.Namespace) -> int:
+    source, output = map(Path, options.paths)
+    settings = Options(
+        tree=TreeOptions(Symlinks(options.symlinks), options.dotfiles),
+        indexes=tuple(options.index or DEFAULT_INDEXES),
+        listing=options.listing or options.listing_template is not None,
+        listing_template=options.listing_template,
+        types=tuple(options.type),
+        latest_date=_latest_date(),
+    )
+    started = time.monotonic()
+    console = Console(stderr=True)
+    with ExitStack() as stack:
+        tell: Callable[[Progress], None] = lambda _progress: None  # noqa: E731
+        if console.is_terminal and not options.quiet:
+            tell = _show_progress(stack, console)
+        progress = build(source, output, settings, tell)
+    if options.quiet:
+        return 0
+    for warning in progress.warnings:
+        print(f"mkroot: {warning}", file=sys.stderr)
+    seconds = time.monotonic() - started
+    print(
+        f"{output}: {progress.urls:,} URLs of {progress.files:,} files, "
+        f"{human_size(progress.bytes)}, {human_size(progress.saved)} saved by dedup, "
+        f"{seconds:.1f} s, site id {progress.site_id[:12]}"
+    )
+    return 0
+
+
+def _show_progress(stack: ExitStack, console: Console) -> Callable[[Progress], None]:
+    """Show a bar until the stack unwinds; returns what to tell of the progress."""
+    bar = stack.enter_context(
+        ProgressBar(
+            SpinnerColumn(),
+            TextColumn("{task.fields[urls]:,} URLs"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+        )
+    )
+    task = bar.add_task("build", total=None, urls=0)
+    shown = 0.0
+
+    def tell(progress: Progress) -> None:
+        # A million updates would cost more than the build.
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= 0.1:
+            shown = now
+            bar.update(task, completed=progress.bytes, urls=progress.urls)
+
+    return tell
+
+
+def _verify(options: argparse.Namespace) -> int:
+    damaged = 0
+    for path in options.paths:
+        faults = 0
+        try:
+            webroot = Webroot(path)
+            for fault in verify(webroot):
+                faults += 1
+                print(f"{path}: damaged: {fault}")
+        except (WebrootError, OSError) as error:
+            faults += 1
+            print(f"{path}: damaged: {error}")
+        else:
+            if not faults and not options.quiet:
+                print(f"{path}: OK, site id {webroot.site_id}, {webroot.resource_count:,} URLs")
+        damaged += bool(faults)
+    return FAILED if damaged else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    webroot = _open(options.paths[0])
+    try:
+        for line in inspect.list_resources(webroot):
+            print(line)
+    except WebrootError as error:
+        raise BuildError(f"{webroot.path}: {error}") from error
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    webroot = _open(options.paths[0])
+    try:
+        for name, value in inspect.describe(webroot):
+            print(f"{name:<18} {value}")
+    except WebrootError as error:
+        raise BuildError(f"{webroot.path}: {error}") from error
+    return 0
+
+
+def _cat(options: argparse.Namespace) -> int:
+    path, url = options.paths
+    try:
+        inspect.cat(_open(path), url, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except WebrootError as error:
+        raise BuildError(f"{path}: {error}") from error
+    return 0
+
+
+def _extract(options: argparse.Namespace) -> int:
+    path, directory = options.paths
+    extraction = inspect.Extraction(_open(path), Path(directory))
+    try:
+        extraction.run()
+    except WebrootError as error:
+        raise BuildError(f"{path}: {error}") from error
+    if not options.quiet:
+        print(f"{directory}: {extraction.files:,} files")
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    old, new = map(_open, options.paths)
+    differences = 0
+    try:
+        for line in inspect.diff(old, new):
+            differences += 1
+            print(line)
+    except WebrootError as error:
+        raise BuildError(f"{old.path}, {new.path}: {error}") from error
+    return FAILED if differences else 0

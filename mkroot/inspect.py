@@ -1,0 +1,175 @@
+"""Looks into webroots: list, info, cat, extract, diff. Reads through the server's own reader."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.target import encode_path, parse_path, split_target
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
+from ashttpd.webroot.resource import Resource, Variant, entity_tag
+from mkroot.tree import show
+from mkroot.verify import read_meta
+
+_CHUNK_BYTES: Final = 1 << 20
+
+
+def list_resources(webroot: Webroot) -> Iterator[str]:
+    """Yield a line per variant: status, length, entity tag, media type, coding, URL, location.
+
+    Fields are separated by tabs, for cut and awk; no field holds one.
+    """
+    for _offset, resource in webroot.resources():
+        for variant in resource.variants:
+            yield "\t".join(
+                (
+                    str(resource.status),
+                    str(variant.body_length),
+                    entity_tag(variant.sha256).decode("ascii"),
+                    variant.media_type,
+                    variant.coding,
+                    encode_path(resource.path).decode("ascii"),
+                    resource.location.decode("ascii"),
+                )
+            ).rstrip("\t")
+
+
+def describe(webroot: Webroot) -> Iterator[tuple[str, str]]:
+    """Yield names and values of what there is to know about a webroot as a whole."""
+    superblock = webroot.superblock
+    yield "site id", webroot.site_id
+    yield "URLs", f"{superblock.resource_count:,}"
+    yield "size", f"{superblock.file_size:,} bytes"
+    yield "bodies and heads", f"{superblock.extents_stop:,} bytes"
+    for section in webroot.sections.values():
+        yield f"section {section.name}", f"{section.length:,} bytes"
+    yield "longest probe", f"{superblock.longest_probe} slots"
+    if any(superblock.previous):
+        yield "previous", superblock.previous.hex()
+    for name, value in sorted(read_meta(webroot).items()):
+        yield name, show(str(value).encode("utf-8", "surrogatepass"))
+
+
+def _body(webroot: Webroot, variant: Variant, name: str) -> Iterator[bytes]:
+    """Yield a body in pieces; raises WebrootError behind the last where it is damaged."""
+    digest = sha256()
+    offset, stop = variant.body_offset, variant.body_offset + variant.body_length
+    while offset < stop:
+        chunk = webroot.read(offset, min(_CHUNK_BYTES, stop - offset))
+        offset += len(chunk)
+        digest.update(chunk)
+        yield chunk
+    if digest.digest() != variant.sha256:
+        raise WebrootError(f"{name}: the body at {variant.body_offset} is damaged")
+
+
+def find(webroot: Webroot, url: str) -> Resource:
+    """Return the resource of a URL path such as `/a%20b/`; raises LookupError for none."""
+    target = os.fsencode(url)
+    try:
+        path = parse_path(split_target(target)[0]) if target.startswith(b"/") else None
+    except HTTPError as error:
+        raise LookupError(f"{url}: {error}") from error
+    resource = None if path is None else webroot.lookup(path)
+    if resource is None:
+        raise LookupError(f"{url}: no such URL; URLs start with a slash and are percent-encoded")
+    return resource
+
+
+def cat(webroot: Webroot, url: str, out: BinaryIO) -> None:
+    """Write the body of a URL's first variant; raises LookupError, WebrootError."""
+    resource = find(webroot, url)
+    for chunk in _body(webroot, resource.variants[0], url):
+        out.write(chunk)
+
+
+class Extraction:
+    """Writes a site's files into a directory, and never elsewhere, whatever the file says."""
+
+    def __init__(self, webroot: Webroot, directory: Path) -> None:
+        """Write nothing yet; the directory has to be missing or empty."""
+        self._webroot = webroot
+        self._directory = directory
+        self.files = 0
+
+    def run(self) -> None:
+        """Extract every file; raises WebrootError, OSError and FileExistsError.
+
+        Directories' index pages are files of their own too, so `/dir/` becomes a directory only.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if any(self._directory.iterdir()):
+            raise FileExistsError(f"{self._directory}: not empty; nothing was extracted")
+        root = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for _offset, resource in self._webroot.resources():
+                if resource.path.endswith(b"/"):
+                    os.close(self._enter(root, resource.path[1:-1]))
+                elif resource.status == HTTPStatus.OK:
+                    self._file(root, resource)
+                    self.files += 1
+        finally:
+            os.close(root)
+
+    def _enter(self, root: int, path: bytes) -> int:
+        """Return a descriptor of a directory below the root, made where it is missing."""
+        fd = os.dup(root)
+        try:
+            for name in path.split(b"/") if path else ():
+                if name in (b"", b".", b".."):
+                    raise WebrootError(f"{show(path)}: no path of a file")
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=fd)
+                # A link that stands in the way is not followed.
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                child = os.open(name, flags, dir_fd=fd)
+                os.close(fd)
+                fd = child
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _file(self, root: int, resource: Resource) -> None:
+        parent, _, name = resource.path[1:].rpartition(b"/")
+        if name in (b".", b".."):
+            raise WebrootError(f"{show(resource.path)}: no path of a file")
+        directory = self._enter(root, parent)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(name, flags, 0o666, dir_fd=directory)
+        finally:
+            os.close(directory)
+        with os.fdopen(fd, "wb") as file:
+            for chunk in _body(self._webroot, resource.variants[0], show(resource.path)):
+                file.write(chunk)
+
+
+def _essence(resource: Resource) -> tuple[object, ...]:
+    """What of a resource a client can tell apart."""
+    variants = [(v.media_type, v.coding, v.sha256, v.head_sha256) for v in resource.variants]
+    return resource.status, resource.location, resource.keep_query, variants
+
+
+def diff(old: Webroot, new: Webroot) -> Iterator[str]:
+    """Yield a line per URL that differs: `-`, `+` or `~`, a space, and the URL."""
+    before = iter(old.resources())
+    after = iter(new.resources())
+    left, right = next(before, None), next(after, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left[1].path < right[1].path):
+            assert left is not None
+            yield f"- {encode_path(left[1].path).decode('ascii')}"
+            left = next(before, None)
+        elif left is None or right[1].path < left[1].path:
+            yield f"+ {encode_path(right[1].path).decode('ascii')}"
+            right = next(after, None)
+        else:
+            if _essence(left[1]) != _essence(right[1]):
+                yield f"~ {encode_path(left[1].path).decode('ascii')}"
+            left, right = next(before, None), next(after, None)

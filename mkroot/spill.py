@@ -1,0 +1,64 @@
+"""What a build has to remember and cannot hold in memory: digests of bodies, hashes of paths.
+
+A private SQLite database that lives in its cache and goes to an unnamed temporary file when it
+outgrows it; nothing of it survives the process.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+_CACHE_KIB: Final = 64 << 10
+
+
+class Spill:
+    """Two maps by digest, and one sorted list."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._execute = self._database.execute
+        self._execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._execute("PRAGMA journal_mode = OFF")
+        self._execute("PRAGMA synchronous = OFF")
+        for table in (
+            "body (digest BLOB PRIMARY KEY, offset INTEGER, head_digest BLOB, head_offset INTEGER)",
+            "head (digest BLOB PRIMARY KEY, offset INTEGER)",
+            "slot (hash BLOB PRIMARY KEY, record INTEGER)",
+        ):
+            self._execute(f"CREATE TABLE {table} WITHOUT ROWID")
+        self._execute("BEGIN")
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    def find_body(self, digest: bytes) -> tuple[int, bytes, int] | None:
+        """Return a body's offset, and the digest and offset of the head before it."""
+        row: tuple[int, bytes, int] | None = self._execute(
+            "SELECT offset, head_digest, head_offset FROM body WHERE digest = ?", (digest,)
+        ).fetchone()
+        return row
+
+    def add_body(self, digest: bytes, offset: int, head_digest: bytes, head_offset: int) -> None:
+        """Remember where a body and its head were written."""
+        self._execute(
+            "INSERT INTO body VALUES (?, ?, ?, ?)", (digest, offset, head_digest, head_offset)
+        )
+
+    def find_head(self, digest: bytes) -> int | None:
+        """Return the offset of a head that stands apart."""
+        row = self._execute("SELECT offset FROM head WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def add_head(self, digest: bytes, offset: int) -> None:
+        """Remember where a head that stands apart was written."""
+        self._execute("INSERT INTO head VALUES (?, ?)", (digest, offset))
+
+    def add_slot(self, hashed: bytes, record: int) -> None:
+        """Remember the record of a path's hash; raises sqlite3.IntegrityError for a known one."""
+        self._execute("INSERT INTO slot VALUES (?, ?)", (hashed, record))
+
+    def slots(self) -> Iterator[tuple[bytes, int]]:
+        """Yield hashes and records in ascending order of the hashes."""
+        return self._execute("SELECT hash, record FROM slot ORDER BY hash")

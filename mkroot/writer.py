@@ -1,0 +1,304 @@
+"""Writes a webroot: extents as they come, then the index. FORMAT.md is the specification.
+
+Paths have to come in ascending order. Memory does not grow with the site: digests and hashes
+are in a Spill, records in an unnamed file.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import BinaryIO, Final
+
+from ashttpd.webroot import layout
+from ashttpd.webroot.layout import align
+from mkroot.errors import BuildError
+from mkroot.headers import HeadBlock
+from mkroot.spill import Spill
+from mkroot.tree import show
+
+# Room for the head before a large body, whose head is known only once the body is written.
+HEAD_ROOM_BYTES: Final = 2048
+_ZEROS: Final = bytes(1 << 20)
+_COPY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A variant in the file, as a record refers to it."""
+
+    packed: bytes
+    length: int
+
+
+# Gives a body's head once its digest and its length are known.
+MakeHead = Callable[[bytes, int], HeadBlock]
+
+
+class Writer:
+    """Writes to `file`, which has to be empty, readable and seekable."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Begin behind the superblock."""
+        self._file = file
+        self._cursor = layout.SUPERBLOCK_SIZE
+        self._file.seek(self._cursor)
+        self._spill = Spill()
+        self._records = TemporaryFile()  # noqa: SIM115  # closed by close()
+        self._records.write(layout.RESOURCES_MAGIC)
+        self._records_length = len(layout.RESOURCES_MAGIC)
+        self._resource_count = 0
+        self._last_path = b""
+        self._strings: dict[bytes, int] = {}
+        self._sections: list[bytes] = []
+        self.saved = 0
+
+    def close(self) -> None:
+        """Drop what is not in the file; the file itself is the caller's."""
+        self._spill.close()
+        self._records.close()
+
+    def store(self, chunks: Iterable[bytes], make_head: MakeHead) -> Stored:
+        """Write a body, unless the file has it, and its head; the coding is identity.
+
+        `make_head` is called when all chunks were taken.
+        """
+        iterator = iter(chunks)
+        taken: list[bytes] = []
+        size = 0
+        for chunk in iterator:
+            taken.append(chunk)
+            size += len(chunk)
+            if size >= layout.LARGE_BODY_BYTES:
+                return self._store_large(chain(taken, iterator), make_head)
+        return self._store_small(b"".join(taken), make_head)
+
+    def _store_small(self, content: bytes, make_head: MakeHead) -> Stored:
+        digest = sha256(content).digest()
+        head = make_head(digest, len(content))
+        known = self._spill.find_body(digest)
+        if known is not None:
+            return self._refer(known, digest, len(content), head)
+        head_offset = self._pad(layout.EXTENT_ALIGNMENT)
+        self._file.write(head.block)
+        self._file.write(content)
+        body_offset = head_offset + len(head.block)
+        self._cursor = body_offset + len(content)
+        return self._remember(digest, body_offset, len(content), head)
+
+    def _store_large(self, chunks: Iterator[bytes], make_head: MakeHead) -> Stored:
+        body_offset = align(self._cursor + HEAD_ROOM_BYTES, layout.LARGE_BODY_ALIGNMENT)
+        digest, length = self._write_body(body_offset, chunks)
+        head = make_head(digest, length)
+        known = self._spill.find_body(digest)
+        if known is not None:
+            # What was just written goes, so that the bytes up to the next extent are zero.
+            self._file.flush()
+            self._file.truncate(self._cursor)
+            self._file.seek(self._cursor)
+            return self._refer(known, digest, length, head)
+        if len(head.block) > HEAD_ROOM_BYTES:
+            raise BuildError(f"a head of {len(head.block)} bytes, more than {HEAD_ROOM_BYTES}")
+        self._file.seek(body_offset - len(head.block))
+        self._file.write(head.block)
+        self._cursor = body_offset + length
+        self._file.seek(self._cursor)
+        return self._remember(digest, body_offset, length, head)
+
+    def _write_body(self, offset: int, chunks: Iterator[bytes]) -> tuple[bytes, int]:
+        """Write chunks from an offset; holes stay holes. Returns the digest and the length."""
+        digest = sha256()
+        length = 0
+        self._file.seek(offset)
+        for chunk in chunks:
+            digest.update(chunk)
+            length += len(chunk)
+            if chunk == _ZEROS[: len(chunk)]:
+                self._file.seek(offset + length)
+            else:
+                self._file.write(chunk)
+        return digest.digest(), length
+
+    def _pad(self, alignment: int) -> int:
+        """Go to the next multiple, leaving zeros; returns it."""
+        offset = align(self._cursor, alignment)
+        self._file.write(_ZEROS[: offset - self._cursor])
+        self._cursor = offset
+        return offset
+
+    def _remember(self, digest: bytes, body_offset: int, length: int, head: HeadBlock) -> Stored:
+        head_digest = sha256(head.block).digest()
+        head_offset = body_offset - len(head.block)
+        self._spill.add_body(digest, body_offset, head_digest, head_offset)
+        return self._stored(head_offset, body_offset, length, head, digest, head_digest)
+
+    def _refer(
+        self,
+        known: tuple[int, bytes, int],
+        digest: bytes,
+        length: int,
+        head: HeadBlock,
+    ) -> Stored:
+        """Point to a body that the file has, with its head where that is equal too."""
+        body_offset, known_head_digest, known_head_offset = known
+        head_digest = sha256(head.block).digest()
+        self.saved += length
+        if head_digest == known_head_digest:
+            head_offset: int | None = known_head_offset
+        else:
+            head_offset = self._spill.find_head(head_digest)
+        if head_offset is None:
+            head_offset = self._pad(layout.EXTENT_ALIGNMENT)
+            self._file.write(head.block)
+            self._cursor += len(head.block)
+            self._spill.add_head(head_digest, head_offset)
+        return self._stored(head_offset, body_offset, length, head, digest, head_digest)
+
+    def _stored(
+        self,
+        head_offset: int,
+        body_offset: int,
+        length: int,
+        head: HeadBlock,
+        digest: bytes,
+        head_digest: bytes,
+    ) -> Stored:
+        packed = layout.VARIANT.pack(
+            head_offset,
+            body_offset,
+            length,
+            len(head.block),
+            head.validators_length,
+            head.fields_length,
+            self._string(head.media_type),
+            self._string(b"identity"),
+            digest,
+            head_digest,
+        )
+        return Stored(packed, length)
+
+    def _string(self, text: bytes) -> int:
+        number = self._strings.setdefault(text, len(self._strings))
+        if number >= layout.MAX_STRINGS:
+            raise BuildError(f"more than {layout.MAX_STRINGS} media types")
+        return number
+
+    def add(
+        self,
+        path: bytes,
+        status: int,
+        variants: Sequence[Stored],
+        location: bytes = b"",
+        *,
+        keep_query: bool = False,
+    ) -> None:
+        """Write the record of a path, which has to be behind all paths before."""
+        assert path > self._last_path, f"{path!r} behind {self._last_path!r}"
+        self._last_path = path
+        if max(len(path), len(location)) > layout.MAX_PATH_BYTES:
+            raise BuildError(
+                f"{show(path[:100])}…: a path of more than {layout.MAX_PATH_BYTES} bytes"
+            )
+        parts = b"".join(variant.packed for variant in variants) + path + location
+        length = align(layout.RECORD.size + len(parts), layout.RECORD_ALIGNMENT)
+        flags = layout.RecordFlag.KEEP_QUERY if keep_query else 0
+        record = layout.RECORD.pack(
+            length, status, flags, len(variants), len(path), len(location), layout.NOT_RECORDED
+        )
+        self._records.write((record + parts).ljust(length, b"\0"))
+        try:
+            self._spill.add_slot(layout.path_hash(path), self._records_length)
+        except sqlite3.IntegrityError as error:
+            raise BuildError(f"{show(path)}: its hash is that of another path") from error
+        self._records_length += length
+        self._resource_count += 1
+
+    def finish(self, meta: dict[str, object]) -> bytes:
+        """Write the index and the superblock; returns the site id."""
+        extents_stop = self._cursor
+        homes = layout.homes_for(self._resource_count)
+        probes: list[int] = []
+        self._section(layout.INDEX, self._slots(homes, probes))
+        self._section(layout.RESOURCES, self._copy_records())
+        self._section(layout.STRINGS, [self._packed_strings()])
+        self._section(layout.RULES, [layout.RULE_COUNT.pack(0)])
+        self._section(layout.META, [_packed_meta(meta)])
+        table_offset = self._pad(layout.SECTION_ALIGNMENT)
+        table = b"".join(self._sections)
+        self._file.write(table)
+        site_id = sha256(table).digest()
+        superblock = layout.SUPERBLOCK.pack(
+            layout.MAGIC,
+            layout.MAJOR,
+            layout.MINOR,
+            0,
+            table_offset + len(table),
+            table_offset,
+            len(self._sections),
+            max(probes, default=1),
+            self._resource_count,
+            homes,
+            extents_stop,
+            site_id,
+            bytes(32),
+            0,
+            0,
+        ).ljust(layout.CHECKSUM_OFFSET, b"\0")
+        self._file.seek(0)
+        self._file.write(superblock + sha256(superblock).digest())
+        return site_id
+
+    def _section(self, kind: bytes, chunks: Iterable[bytes]) -> None:
+        offset = self._pad(layout.SECTION_ALIGNMENT)
+        digest = sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+            self._file.write(chunk)
+            self._cursor += len(chunk)
+        self._sections.append(
+            layout.SECTION.pack(
+                kind,
+                layout.SectionFlag.REQUIRED,
+                offset,
+                self._cursor - offset,
+                digest.digest(),
+            )
+        )
+
+    def _slots(self, homes: int, probes: list[int]) -> Iterator[bytes]:
+        """Yield the slots of INDX in pieces; appends the longest probe."""
+        longest = 1
+        behind = 0
+        piece = bytearray()
+        for hashed, record in self._spill.slots():
+            home = layout.home_of(hashed, homes)
+            slot = max(home, behind)
+            longest = max(longest, slot - home + 1)
+            piece += layout.EMPTY_SLOT * (slot - behind) + layout.SLOT.pack(hashed, record)
+            behind = slot + 1
+            if len(piece) >= _COPY_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        piece += layout.EMPTY_SLOT * (homes - behind)
+        yield bytes(piece)
+        probes.append(longest)
+
+    def _copy_records(self) -> Iterator[bytes]:
+        self._records.seek(0)
+        while chunk := self._records.read(_COPY_BYTES):
+            yield chunk
+
+    def _packed_strings(self) -> bytes:
+        return layout.STRING_COUNT.pack(len(self._strings)) + b"".join(
+            layout.STRING_LENGTH.pack(len(text)) + text for text in self._strings
+        )
+
+
+def _packed_meta(meta: dict[str, object]) -> bytes:
+    packed = json.dumps(meta, sort_keys=True, indent=1).encode("ascii")
+    if len(packed) > layout.MAX_META_BYTES:
+        raise BuildError(f"{len(packed)} bytes about the build, more than {layout.MAX_META_BYTES}")
+    return packed
