@@ -1,0 +1,147 @@
+"""The memo of answers: canonical key to Answer, for one generation of the sites.
+
+It is only a memo: drop it at any moment and every response stays the same, apart from Date. It
+is bounded in bytes, and what was asked once cannot push out what is asked often.
+"""
+
+import logging
+from hashlib import sha256
+from http import HTTPStatus
+from threading import Lock
+from typing import Final, Protocol
+
+from ashttpd.http.answer import Answer
+from ashttpd.http.dates import Second
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.negotiate import choose_variant
+from ashttpd.http.plan import Plan
+from ashttpd.http.request import Request, parse_key
+from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
+from ashttpd.http.target import parse_path, split_target
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
+
+log = logging.getLogger(__name__)
+
+# Up to here a body is kept beside its head and leaves with it in one send; sendfile draws level
+# at about this size.
+INLINE_BODY_BYTES: Final = 1 << 16
+# Answers asked for at least twice. 10,000 pages of 2 KiB fit twice.
+HOT_BYTES: Final = 64 << 20
+# Answers asked for once: emptied when full.
+YOUNG_BYTES: Final = 16 << 20
+# What an answer takes beside its bytes: key, dictionary entry, Answer, Plan.
+_OVERHEAD_BYTES: Final = 700
+# A hot answer that was not asked for in so long makes room when the memo is full.
+COLD_SECONDS: Final = 10
+
+
+class Hosts(Protocol):
+    """Finds the site of a host."""
+
+    def find(self, host: bytes) -> Webroot | None:
+        """Return the webroot that serves an authority (in lower case, a port allowed)."""
+
+
+def _cost(key: bytes, answer: Answer) -> int:
+    # The rest of the head stands in the plan of the current second once more.
+    return _OVERHEAD_BYTES + len(key) + 2 * len(answer.rest)
+
+
+class Answers:
+    """Answers of one generation of the sites, shared by all threads.
+
+    Hits take no lock. Two threads that miss the same key both make its answer; one stays.
+    """
+
+    def __init__(self, hosts: Hosts) -> None:
+        """Start empty over these sites."""
+        self._hosts = hosts
+        self._hot: dict[bytes, Answer] = {}
+        self._young: dict[bytes, Answer] = {}
+        self._hot_bytes = self._young_bytes = 0
+        self._swept = 0
+        self._lock = Lock()
+
+    def find(self, key: bytes, second: Second) -> Plan:
+        """Return the plan for a canonical key; never raises for what a peer or a file did."""
+        answer = self._hot.get(key)
+        return answer.at(second) if answer is not None else self._miss(key, second)
+
+    def _miss(self, key: bytes, second: Second) -> Plan:
+        answer = self._young.get(key)
+        if answer is not None:
+            with self._lock:
+                self._promote(key, answer, second.epoch)
+            return answer.at(second)
+        answer, lasting = self._resolve(parse_key(key))
+        plan = answer.at(second)
+        if lasting:
+            with self._lock:
+                self._keep_young(key, answer)
+        return plan
+
+    def _keep_young(self, key: bytes, answer: Answer) -> None:
+        if self._young_bytes > YOUNG_BYTES:
+            self._young = {}
+            self._young_bytes = 0
+        self._young[key] = answer
+        self._young_bytes += _cost(key, answer)
+
+    def _promote(self, key: bytes, answer: Answer, epoch: int) -> None:
+        """Move an answer that was asked for again to the hot ones, where there is room."""
+        cost = _cost(key, answer)
+        if self._hot_bytes + cost > HOT_BYTES and self._swept != epoch:
+            self._swept = epoch
+            self._drop_cold(epoch - COLD_SECONDS)
+        if self._hot_bytes + cost <= HOT_BYTES and self._young.pop(key, None) is not None:
+            self._young_bytes -= cost
+            self._hot[key] = answer
+            self._hot_bytes += cost
+
+    def _drop_cold(self, epoch: int) -> None:
+        """Keep what was asked for since; an answer knows the second it was last rendered for."""
+        self._hot = {key: a for key, a in self._hot.items() if a.epoch >= epoch}
+        self._hot_bytes = sum(_cost(key, answer) for key, answer in self._hot.items())
+
+    def _resolve(self, request: Request) -> tuple[Answer, bool]:
+        """Return the answer to a request, and whether it may be kept."""
+        try:
+            answer = respond_without_site(request) or self._ask_site(request)
+        except HTTPError as error:
+            return respond_error(request, error.status), True
+        except (WebrootError, OSError) as error:
+            log.error("%s: answered 500: %s", request.host.decode("ascii"), error)
+            return respond_error(request, HTTPStatus.INTERNAL_SERVER_ERROR), False
+        return answer, True
+
+    def _ask_site(self, request: Request) -> Answer:
+        webroot = self._hosts.find(request.host)
+        if webroot is None:
+            raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
+        if webroot.revoked:
+            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, "the site's file was overwritten")
+        path = parse_path(split_target(request.target)[0])
+        resource = None if path is None else webroot.lookup(path)
+        if resource is None:
+            raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
+        variant = choose_variant(resource, request.accept)
+        found = Representation(resource, variant, webroot.head_block(variant), webroot)
+        answer = respond(request, found)
+        _inline_body(answer, webroot, found)
+        return answer
+
+
+def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:
+    """Move a small body from its extent into the answer, held against its digest when whole."""
+    if not answer.body or answer.body_size > INLINE_BODY_BYTES:
+        return
+    content = b"".join(webroot.read(extent.offset, extent.length) for extent in answer.body)
+    variant = found.variant
+    if len(content) == variant.body_length and sha256(content).digest() != variant.sha256:
+        raise WebrootError(
+            f"{webroot.path}: the body of {found.resource.path!r} is damaged, "
+            f"{variant.body_length} bytes at {variant.body_offset}"
+        )
+    answer.rest += content
+    answer.body = ()

@@ -1,0 +1,65 @@
+"""Listening sockets."""
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+BACKLOG: Final = 4096
+
+
+class AddressError(Exception):
+    """An address that cannot be understood or bound; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host (name or IP address) and a port to listen on; port 0 is one that is free."""
+
+    host: str
+    port: int
+
+
+def parse_address(text: str) -> Address:
+    """Return the address of HOST:PORT, [IPV6]:PORT or :PORT (every interface).
+
+    Raises AddressError.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise AddressError(f"{text!r} is not HOST:PORT with a port from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise AddressError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:8080")
+    return Address(host, int(port))
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens there and does not block; raises AddressError."""
+    try:
+        family, kind, protocol, _name, where = socket.getaddrinfo(
+            address.host or None,
+            address.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressError(f"cannot listen on {address.host}:{address.port}: {error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it, which saves a system call per connection.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(where)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise AddressError(f"cannot listen on {address.host}:{address.port}: {error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def describe(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

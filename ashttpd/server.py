@@ -1,0 +1,115 @@
+"""Wires a server together and runs it: sockets, sites, an engine, signals."""
+
+import logging
+import resource
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from inotify_simple import INotify, flags
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.config import Config
+from ashttpd.listen import describe, listen
+from ashttpd.sites import Watch
+from ashttpd.threads.bodies import SEND_BODY
+from ashttpd.threads.engine import ThreadsEngine
+
+log = logging.getLogger(__name__)
+
+# How often every target is looked at: inotify tells of the directory only, not of what its symlinks
+# point to, and of nothing that happens behind NFS or a bind mount.
+CHECK_SECONDS: Final = 0.4
+_EVENTS: Final = (
+    flags.CREATE
+    | flags.DELETE
+    | flags.MOVED_TO
+    | flags.MOVED_FROM
+    | flags.CLOSE_WRITE
+    | flags.ATTRIB
+)
+
+
+class _Signals:
+    """Remembers which signals came."""
+
+    def __init__(self) -> None:
+        self.stop = 0
+        self.reopen = False
+
+    def install(self) -> None:
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reopen)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        self.stop = number
+        # A second one means it: the drain is cut short.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _on_reopen(self, _number: int, _frame: FrameType | None) -> None:
+        self.reopen = True
+
+
+def _raise_file_limit() -> None:
+    """Take as many descriptors as we are allowed: connections should not fail at 1,024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: AccessLog | None) -> None:
+    """Keep the sites as the directory says until a signal ends it."""
+    with INotify() as inotify:
+        try:
+            inotify.add_watch(str(directory), _EVENTS)
+        except OSError as error:
+            log.warning("inotify: %s; changes are found within %s s", error, CHECK_SECONDS)
+        while not signals.stop:
+            inotify.read(timeout=int(CHECK_SECONDS * 1000))
+            watch.check()
+            if signals.reopen and access_log is not None:
+                access_log.reopen()
+            signals.reopen = False
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return the exit status.
+
+    Raises AddressError and OSError for what keeps the server from starting.
+    """
+    _raise_file_limit()
+    signals = _Signals()
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listen(address)) for address in config.addresses]
+        access_log = None
+        if config.access_log is not None:
+            path = None if config.access_log == "-" else Path(config.access_log)
+            access_log = AccessLog(path)
+            stack.callback(access_log.close)
+        watch = Watch(config.vhosts)
+        watch.check()
+        if not watch.current.webroots:
+            log.warning("%s holds no site yet; every request gets 404", config.vhosts)
+        engine = ThreadsEngine(
+            listeners,
+            watch,
+            config.limits,
+            config.threads,
+            SEND_BODY[config.io],
+            access_log,
+        )
+        signals.install()
+        engine.start()
+        for listener in listeners:
+            log.info("listening on %s", describe(listener))
+        _follow(watch, config.vhosts, signals, access_log)
+        name = signal.Signals(signals.stop).name
+        log.info("%s: draining, for %g s at most", name, config.drain_seconds)
+        if engine.drain(config.drain_seconds):
+            log.info("drained")
+        else:
+            log.warning("%g s are over; what was still being sent is cut off", config.drain_seconds)
+    return 0

@@ -1,0 +1,56 @@
+"""Starts and drains the threads of this engine."""
+
+import logging
+import time
+from collections.abc import Sequence
+from socket import socket
+from threading import Thread
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.http.connection import Limits, Source
+from ashttpd.threads.acceptor import Acceptor
+from ashttpd.threads.bodies import SendBody
+from ashttpd.threads.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+class ThreadsEngine:
+    """An acceptor thread and `threads` workers over listening sockets that must not block."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket],
+        source: Source,
+        limits: Limits,
+        threads: int,
+        send_body: SendBody,
+        access_log: AccessLog | None,
+    ) -> None:
+        """Make the workers; nothing runs before `start`."""
+        self._workers = [Worker(source, limits, send_body, access_log) for _ in range(threads)]
+        self._acceptor = Acceptor(listeners, self._workers)
+        self._accepting = Thread(target=self._acceptor.run, name="acceptor")
+        self._working = [
+            Thread(target=worker.run, name=f"worker-{number}")
+            for number, worker in enumerate(self._workers, 1)
+        ]
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        for thread in (*self._working, self._accepting):
+            thread.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more connections, finish what is under way, and return when all has ended.
+
+        What is not through after `seconds` is closed; returns whether all of it was through.
+        """
+        deadline = time.monotonic() + seconds
+        self._acceptor.stop()
+        self._accepting.join()
+        for worker in self._workers:
+            worker.drain(deadline)
+        for thread in self._working:
+            thread.join()
+        return time.monotonic() < deadline
