@@ -4,13 +4,14 @@ A request costs one append. A thread of its own formats and writes, a few times 
 """
 
 import logging
+import os
 import re
 import sys
 import time
 from collections import deque
 from pathlib import Path
 from threading import Event, Thread
-from typing import Final, TextIO
+from typing import Final
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class AccessLog:
     def __init__(self, path: Path | None) -> None:
         """Open the file for appending; raises OSError."""
         self._path = path
-        self._file = self._open()
+        self._fd = self._open()
         self._waiting: deque[Record] = deque()
         self._dropped = 0
         self._reopen = False
@@ -61,10 +62,10 @@ class AccessLog:
         self._thread = Thread(target=self._run, name="access-log")
         self._thread.start()
 
-    def _open(self) -> TextIO:
+    def _open(self) -> int:
         if self._path is None:
-            return sys.stdout
-        return self._path.open("a", encoding="ascii")
+            return sys.stdout.fileno()
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def note(self, peer: str, epoch: int, head: bytes, status: int, sent: int) -> None:
         """Note a response that has ended; `sent` counts bytes of its body."""
@@ -82,7 +83,7 @@ class AccessLog:
         self._stop.set()
         self._thread.join()
         if self._path is not None:
-            self._file.close()
+            os.close(self._fd)
 
     def _run(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):
@@ -94,13 +95,16 @@ class AccessLog:
             if self._reopen and self._path is not None:
                 self._reopen = False
                 reopened = self._open()
-                self._file.close()
-                self._file = reopened
+                os.close(self._fd)
+                self._fd = reopened
             lines = [
                 format_record(self._waiting.popleft()) + "\n" for _ in range(len(self._waiting))
             ]
-            self._file.writelines(lines)
-            self._file.flush()
+            # Not through a buffer: that would keep what a full disk did not take, and fail again
+            # with it where the file is closed.
+            text = memoryview("".join(lines).encode("ascii"))
+            while text:
+                text = text[os.write(self._fd, text) :]
         except OSError as error:
             log.error("access log: %s; lines are lost", error)
         if self._dropped:

@@ -26,10 +26,11 @@ log = logging.getLogger(__name__)
 # Up to here a body is kept beside its head and leaves with it in one send; sendfile draws level
 # at about this size.
 INLINE_BODY_BYTES: Final = 1 << 16
-# Answers asked for at least twice. 10,000 pages of 2 KiB fit twice.
+# Answers asked for at least twice: some 20,000 small pages.
 HOT_BYTES: Final = 64 << 20
-# Answers asked for once: emptied when full.
-YOUNG_BYTES: Final = 16 << 20
+# Answers asked for once, emptied when full. Who asks for as many pages in turn, over and over, is
+# to find them hot the third time, so there is as much room.
+YOUNG_BYTES: Final = 64 << 20
 # What an answer takes beside its bytes: key, dictionary entry, Answer, Plan.
 _OVERHEAD_BYTES: Final = 700
 # A hot answer that was not asked for in so long makes room when the memo is full.
@@ -62,11 +63,30 @@ class Answers:
         self._hot_bytes = self._young_bytes = 0
         self._swept = 0
         self._lock = Lock()
+        self._plans: tuple[int, dict[bytes, Plan]] = (0, {})
+
+    def plans(self, second: Second) -> dict[bytes, Plan]:
+        """Return the plans of hot answers that `find` has made for this second.
+
+        An engine that asks here first pays one lookup for a request that was seen before. What it
+        gets is for one batch of events, and to be read only.
+        """
+        epoch, plans = self._plans
+        if epoch != second.epoch:
+            plans = {}
+            # A thread whose clock is behind, at the turn of a second, has to do without.
+            if epoch < second.epoch:
+                self._plans = (second.epoch, plans)
+        return plans
 
     def find(self, key: bytes, second: Second) -> Plan:
         """Return the plan for a canonical key; never raises for what a peer or a file did."""
         answer = self._hot.get(key)
-        return answer.at(second) if answer is not None else self._miss(key, second)
+        if answer is None:
+            return self._miss(key, second)
+        plan = answer.at(second)
+        self.plans(second)[key] = plan
+        return plan
 
     def _miss(self, key: bytes, second: Second) -> Plan:
         answer = self._young.get(key)

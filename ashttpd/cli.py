@@ -190,10 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    if not options.vhosts.is_dir():
-        print(f"ashttpd: {options.vhosts}: not a directory", file=sys.stderr)
-        return 1
     try:
+        if not options.vhosts.is_dir():
+            print(f"ashttpd: {options.vhosts}: not a directory", file=sys.stderr)
+            return 1
         return run(_config(options))
     except (AddressError, OSError) as error:
         print(f"ashttpd: {error}", file=sys.stderr)

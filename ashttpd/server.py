@@ -3,6 +3,7 @@
 import logging
 import resource
 import signal
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -60,15 +61,31 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _open_inotify(directory: Path) -> INotify | None:
+    """Return what tells of changes in a directory, or None where the system has none to give."""
+    inotify = None
+    try:
+        inotify = INotify()
+        inotify.add_watch(str(directory), _EVENTS)
+    except OSError as error:
+        log.warning("inotify: %s; changes are found within %s s", error, CHECK_SECONDS)
+        if inotify is not None:
+            inotify.close()
+        return None
+    return inotify
+
+
 def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: AccessLog | None) -> None:
     """Keep the sites as the directory says until a signal ends it."""
-    with INotify() as inotify:
-        try:
-            inotify.add_watch(str(directory), _EVENTS)
-        except OSError as error:
-            log.warning("inotify: %s; changes are found within %s s", error, CHECK_SECONDS)
+    with ExitStack() as stack:
+        inotify = _open_inotify(directory)
+        if inotify is not None:
+            stack.callback(inotify.close)
         while not signals.stop:
-            inotify.read(timeout=int(CHECK_SECONDS * 1000))
+            if inotify is None:
+                time.sleep(CHECK_SECONDS)
+            else:
+                inotify.read(timeout=int(CHECK_SECONDS * 1000))
             watch.check()
             if signals.reopen and access_log is not None:
                 access_log.reopen()

@@ -1,7 +1,7 @@
 """The vhosts directory, followed live: host names to webroots.
 
-A Sites is an immutable picture: the webroot of every host, and the memo of their answers. The
-watcher makes a new one whenever a file or a symlink's target has changed, and puts it in place
+A Sites is an immutable picture: the webroot of every host. The watcher makes a new one, with an
+empty memo of answers, whenever a file or a symlink's target has changed, and puts both in place
 with one assignment. What is being sent holds its old webroot open until it is through.
 """
 
@@ -55,7 +55,7 @@ def _identify(status: os.stat_result) -> Identity:
 
 
 class Sites:
-    """One picture of the vhosts directory; never changes, but for its memo."""
+    """One picture of the vhosts directory; never changes."""
 
     def __init__(self, webroots: Mapping[str, Webroot]) -> None:
         """Serve each webroot under its host name, in lower case."""
@@ -64,7 +64,6 @@ class Sites:
         self._default = exact.pop(DEFAULT_HOST.encode("ascii"), None)
         self._exact = {name: w for name, w in exact.items() if not name.startswith(b"*")}
         self._wildcards = {name[1:]: w for name, w in exact.items() if name.startswith(b"*")}
-        self.answers = Answers(self)
 
     def find(self, host: bytes) -> Webroot | None:
         """Return the webroot of an authority in lower case; a port and a final dot are ignored.
@@ -88,8 +87,12 @@ class Sites:
 class _Entry:
     """What the watcher remembers of a name in the directory."""
 
-    identity: Identity | None = None
+    # What was found last under the name: served, or refused for good.
+    seen: Identity | None = None
+    # What is served, and its file's state when it was opened. Not what was seen last, once that
+    # was refused.
     webroot: Webroot | None = None
+    served: Identity | None = None
     complaint: str = ""
 
 
@@ -105,8 +108,12 @@ class Watch:
 
     def _set(self, sites: Sites) -> None:
         self.current = sites
-        # What connections call for each request: one attribute on the way to the memo.
-        self.find = sites.answers.find
+        # The memo refers to the sites and they not to it: in a cycle, replaced files would stay
+        # open until the garbage collector came by.
+        answers = Answers(sites)
+        # What is called for each request and each batch: one attribute on the way to the memo.
+        self.find = answers.find
+        self.plans = answers.plans
 
     def check(self) -> bool:
         """Look at every name and its target once; returns whether the sites changed.
@@ -153,6 +160,7 @@ class Watch:
     def _check_entry(self, name: str, file_name: str) -> bool:
         entry = self._entries.setdefault(name, _Entry())
         path = self._directory / file_name
+        revoked = self._revoke_if_written(name, entry)
         try:
             if name != DEFAULT_HOST and not _HOST_NAME.fullmatch(name):
                 raise WebrootError("its name is no host name")
@@ -160,41 +168,71 @@ class Watch:
             if S_ISDIR(status.st_mode):
                 raise WebrootError("a directory; build it with mkroot and link the result here")
             identity = _identify(status)
-            if identity == entry.identity:
-                return False
-            previous, entry.identity = entry.identity, identity
-            if previous and entry.webroot and previous.is_same_file(identity):
-                if previous.is_same_content(identity):
-                    return False
-                self._revoke(name, entry)
+            if identity == entry.seen:
+                return revoked
+            opened = self._serve(name, entry, path, identity)
+            entry.seen, entry.complaint = identity, ""
+        except WebrootError as error:
+            self._refuse(name, entry, error)
+            return revoked
+        except OSError as error:
+            # It may be on its way back, or we short of descriptors: so look again next time.
+            entry.seen = None
+            self._refuse(name, entry, error)
+            return revoked
+        return opened or revoked
+
+    def _serve(self, name: str, entry: _Entry, path: Path, identity: Identity) -> bool:
+        """Open what has `identity`, unless it is what is served; returns whether it was opened.
+
+        Raises WebrootError and OSError.
+        """
+        if (
+            entry.webroot is not None
+            and not entry.webroot.revoked
+            and entry.served is not None
+            and identity.is_same_file(entry.served)
+            and identity.is_same_content(entry.served)
+        ):
+            return False
+        try:
             webroot = Webroot(str(path))
-        except (WebrootError, OSError) as error:
-            return self._refuse(name, entry, error)
+        except WebrootError:
+            entry.seen = identity
+            raise
+        opened = _identify(os.fstat(webroot.fd))
+        # The state before it was verified, so that what is written to it from then on is noticed.
+        entry.served = identity if identity.is_same_file(opened) else opened
         kept = "replaced" if entry.webroot else "serving"
-        entry.webroot, entry.complaint = webroot, ""
+        entry.webroot = webroot
         log.info(
             "%s: %s %d URLs, site id %.12s", name, kept, webroot.resource_count, webroot.site_id
         )
         return True
 
-    def _revoke(self, name: str, entry: _Entry) -> None:
-        """Distrust a webroot whose file was written to in place: what is being sent of it ends."""
-        assert entry.webroot is not None
-        if entry.webroot.revoked:
-            return
-        entry.webroot.revoked = True
+    def _revoke_if_written(self, name: str, entry: _Entry) -> bool:
+        """Distrust a webroot whose file was written to in place: what is being sent of it ends.
+
+        Asks the open file, whatever its name leads to by now. Returns whether it was revoked.
+        """
+        webroot, served = entry.webroot, entry.served
+        if webroot is None or webroot.revoked or served is None:
+            return False
+        if _identify(os.fstat(webroot.fd)).is_same_content(served):
+            return False
+        webroot.revoked = True
         log.error(
             "%s: overwritten or truncated in place while it was served; its connections are "
             "closed. Replace a webroot by renaming a new file over it",
             name,
         )
+        return True
 
-    def _refuse(self, name: str, entry: _Entry, error: Exception) -> bool:
-        """Log why a file is not served, once; returns whether what is served changes by it."""
-        revoked = entry.webroot is not None and entry.webroot.revoked
+    def _refuse(self, name: str, entry: _Entry, error: Exception) -> None:
+        """Log why a file is not served, once."""
         complaint = str(error)
         if entry.complaint != complaint:
             entry.complaint = complaint
-            state = "nothing is served" if revoked or not entry.webroot else "the old one stays"
+            stays = entry.webroot is not None and not entry.webroot.revoked
+            state = "the old one stays" if stays else "nothing is served"
             log.error("%s: refused, %s: %s", name, state, complaint)
-        return revoked

@@ -1,11 +1,14 @@
 """Builds a webroot from a directory: what each node of the tree becomes, in the tree's order."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from stat import S_ISREG
+from typing import BinaryIO, Final
 
 from ashttpd.http.pages import error_page
 from ashttpd.http.target import encode_path
@@ -150,12 +153,16 @@ class _Build:
             try:
                 status = os.stat(name, dir_fd=directory.fd)
             except OSError as error:
+                # No BuildError: the listing passes only this one on, and blames its template for
+                # any other.
                 path = os.fsdecode(directory.path + name)
-                raise BuildError(f"{path}: {error.strerror}") from error
-            modified = int(status.st_mtime)
+                raise OSError(error.errno, error.strerror, path) from error
+            modified = status.st_mtime_ns // 1_000_000_000
             if self._options.latest_date is not None:
                 modified = min(modified, self._options.latest_date)
-            yield Entry(name, is_directory, 0 if is_directory else status.st_size, modified)
+            # A redirect may lead to a directory, whose size is the file system's affair.
+            size = status.st_size if S_ISREG(status.st_mode) else 0
+            yield Entry(name, is_directory, size, modified)
 
     def _page(self, status: HTTPStatus) -> Stored:
         if status not in self._pages:
@@ -188,21 +195,28 @@ def build(
     ):
         raise BuildError(f"{output} lies inside of {source}: it would become a part of itself")
     with Output(output) as out:
-        writer = Writer(out.file)
         try:
-            work = _Build(source, options, writer, tell)
-            work.run()
-            progress = work.progress
-            meta: dict[str, object] = {
-                "generator": f"mkroot {__version__}",
-                "options": options.described(),
-                "versions": work.types.describe(),
-                "files": progress.files,
-                "bytes": progress.bytes,
-                "saved": progress.saved,
-            }
-            progress.site_id = writer.finish(meta).hex()
-        finally:
-            writer.close()
+            progress = _write(source, out.file, options, tell)
+        except sqlite3.Error as error:
+            raise BuildError(f"the temporary database of digests: {error}") from error
         out.commit()
+    return progress
+
+
+def _write(
+    source: Path, file: BinaryIO, options: Options, tell: Callable[[Progress], None]
+) -> Progress:
+    with closing(Writer(file)) as writer:
+        work = _Build(source, options, writer, tell)
+        work.run()
+        progress = work.progress
+        meta: dict[str, object] = {
+            "generator": f"mkroot {__version__}",
+            "options": options.described(),
+            "versions": work.types.describe(),
+            "files": progress.files,
+            "bytes": progress.bytes,
+            "saved": progress.saved,
+        }
+        progress.site_id = writer.finish(meta).hex()
     return progress

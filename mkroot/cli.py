@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -118,8 +119,37 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A path need not be text in the terminal's encoding, and is worth no failure.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            _flush()
+    except BrokenPipeError:
+        return 0  # Who reads us had enough.
+    except (BuildError, ListingError, LookupError, ImportError, OSError, ValueError) as error:
+        print(f"mkroot: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("mkroot: interrupted", file=sys.stderr)
+    return FAILED
+
+
+def _flush() -> None:
+    """Write out what was printed, while it can still be told that this failed."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        # Or the interpreter would try again on its way out, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    # Options may stand between the paths too.
+    options = parser.parse_intermixed_args(arguments)
     wanted = {"verify": None, "list": 1, "info": 1}.get(options.action, 2)
     if wanted is None and not options.paths:
         parser.error("--verify takes at least one FILE")
@@ -136,17 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "extract": _extract,
         "diff": _diff,
     }
-    try:
-        return commands[options.action](options)
-    except BrokenPipeError:
-        # Who reads us had enough; the interpreter is not to complain on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (BuildError, ListingError, LookupError, ImportError, OSError, ValueError) as error:
-        print(f"mkroot: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("mkroot: interrupted", file=sys.stderr)
-    return FAILED
+    return commands[options.action](options)
 
 
 def _open(path: str) -> Webroot:
@@ -263,9 +283,11 @@ def _info(options: argparse.Namespace) -> int:
 
 def _cat(options: argparse.Namespace) -> int:
     path, url = options.paths
+    # The interpreter has no such object where the shell was told to close it.
+    if sys.stdout is None:
+        raise BuildError("standard output is closed")
     try:
         inspect.cat(_open(path), url, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
     except WebrootError as error:
         raise BuildError(f"{path}: {error}") from error
     return 0

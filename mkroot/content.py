@@ -62,6 +62,9 @@ class Content:
             if self._utf8 is not None:
                 self._utf8.feed(chunk)
             length += len(chunk)
+            if length > before.st_size:
+                # It may grow faster than it can be read.
+                break
             yield chunk
         if length == 0:
             self._begin(b"")

@@ -52,7 +52,12 @@ def describe(webroot: Webroot) -> Iterator[tuple[str, str]]:
     if any(superblock.previous):
         yield "previous", superblock.previous.hex()
     for name, value in sorted(read_meta(webroot).items()):
-        yield name, show(str(value).encode("utf-8", "surrogatepass"))
+        yield _text(name), _text(str(value))
+
+
+def _text(text: str) -> str:
+    """Return text of the file for a terminal, which it may not steer."""
+    return show(text.encode("utf-8", "surrogatepass"))
 
 
 def _body(webroot: Webroot, variant: Variant, name: str) -> Iterator[bytes]:
@@ -108,6 +113,9 @@ class Extraction:
         root = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for _offset, resource in self._webroot.resources():
+                *parents, last = resource.path[1:].split(b"/")
+                if b"" in parents or {b".", b".."}.intersection((*parents, last)):
+                    raise WebrootError(f"{show(resource.path)}: no path of a file")
                 if resource.path.endswith(b"/"):
                     os.close(self._enter(root, resource.path[1:-1]))
                 elif resource.status == HTTPStatus.OK:
@@ -121,8 +129,6 @@ class Extraction:
         fd = os.dup(root)
         try:
             for name in path.split(b"/") if path else ():
-                if name in (b"", b".", b".."):
-                    raise WebrootError(f"{show(path)}: no path of a file")
                 with suppress(FileExistsError):
                     os.mkdir(name, dir_fd=fd)
                 # A link that stands in the way is not followed.
@@ -137,8 +143,6 @@ class Extraction:
 
     def _file(self, root: int, resource: Resource) -> None:
         parent, _, name = resource.path[1:].rpartition(b"/")
-        if name in (b".", b".."):
-            raise WebrootError(f"{show(resource.path)}: no path of a file")
         directory = self._enter(root, parent)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -20,7 +20,8 @@ class Output:
     def __init__(self, path: Path) -> None:
         """Write nothing yet; `path` is where `commit` puts the file."""
         self._path = path
-        self._temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(6)}"
+        start = os.fsdecode(os.fsencode(path.name)[:200])
+        self._temporary = path.parent / f".{start}.{secrets.token_hex(6)}"
         self._named = False
 
     def __enter__(self) -> "Output":

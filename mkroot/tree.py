@@ -178,11 +178,16 @@ class Tree:
         shown = self._show(directory.path + name)
         if self._options.symlinks is Symlinks.SKIP:
             return
-        real = os.path.realpath(b"/proc/self/fd/%d/%b" % (directory.fd, name))
         try:
+            # First, because it gives up on long chains of links, which realpath recurses into.
             status = os.stat(name, dir_fd=directory.fd)
         except OSError as error:
             raise BuildError(f"{shown}: a symlink that leads nowhere: {error.strerror}") from error
+        try:
+            real = os.path.realpath(b"/proc/self/fd/%d/%b" % (directory.fd, name))
+        except OSError as error:
+            # The kernel does not tell where a directory is whose path is longer than PATH_MAX.
+            raise BuildError(f"{shown}: a symlink that is too deep: {error.strerror}") from error
         inside = real == self._real_root or real.startswith(self._real_root.rstrip(b"/") + b"/")
         if not inside:
             raise BuildError(f"{shown}: a symlink out of the tree, to {show(real)}")

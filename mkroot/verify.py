@@ -123,10 +123,13 @@ class _Verification:
     def _index(self) -> Iterator[str]:
         """Check that the index holds nothing beside the resources, in its order."""
         last = b""
-        used = 0
+        used = slots = 0
+        stop = self._webroot.superblock.homes
         for hashed, record in self._webroot.slots():
+            slots += 1
             if record:
                 used += 1
+                stop = max(stop, slots)
                 if hashed <= last:
                     yield "the index is out of order"
                     return
@@ -136,6 +139,8 @@ class _Verification:
                 return
         if used != self._webroot.resource_count:
             yield f"{used} slots are used for {self._webroot.resource_count} resources"
+        if slots != stop:
+            yield f"the index has {slots} slots, of which {stop} are needed"
 
 
 def _head_fault(resource: Resource, variant: Variant, head: bytes) -> str | None:
@@ -157,8 +162,6 @@ def _head_fault(resource: Resource, variant: Variant, head: bytes) -> str | None
 def read_meta(webroot: Webroot) -> dict[str, object]:
     """Return what the file says about its build; raises WebrootError where it is malformed."""
     section = webroot.sections[layout.META]
-    if section.length > layout.MAX_META_BYTES:
-        raise WebrootError(f"section META has more than {layout.MAX_META_BYTES} bytes")
     packed = webroot.read(section.offset, section.length)
     try:
         meta = json.loads(packed.decode("ascii"))

@@ -20,7 +20,8 @@ from mkroot.headers import HeadBlock
 from mkroot.spill import Spill
 from mkroot.tree import show
 
-# Room for the head before a large body, whose head is known only once the body is written.
+# Room for the head before a large body, whose head is known only once the body is written. Small
+# bodies keep to it too, so that an option is right or wrong for files of any size.
 HEAD_ROOM_BYTES: Final = 2048
 _ZEROS: Final = bytes(1 << 20)
 _COPY_BYTES: Final = 1 << 20
@@ -78,7 +79,7 @@ class Writer:
 
     def _store_small(self, content: bytes, make_head: MakeHead) -> Stored:
         digest = sha256(content).digest()
-        head = make_head(digest, len(content))
+        head = _checked(make_head(digest, len(content)))
         known = self._spill.find_body(digest)
         if known is not None:
             return self._refer(known, digest, len(content), head)
@@ -92,7 +93,7 @@ class Writer:
     def _store_large(self, chunks: Iterator[bytes], make_head: MakeHead) -> Stored:
         body_offset = align(self._cursor + HEAD_ROOM_BYTES, layout.LARGE_BODY_ALIGNMENT)
         digest, length = self._write_body(body_offset, chunks)
-        head = make_head(digest, length)
+        head = _checked(make_head(digest, length))
         known = self._spill.find_body(digest)
         if known is not None:
             # What was just written goes, so that the bytes up to the next extent are zero.
@@ -100,8 +101,6 @@ class Writer:
             self._file.truncate(self._cursor)
             self._file.seek(self._cursor)
             return self._refer(known, digest, length, head)
-        if len(head.block) > HEAD_ROOM_BYTES:
-            raise BuildError(f"a head of {len(head.block)} bytes, more than {HEAD_ROOM_BYTES}")
         self._file.seek(body_offset - len(head.block))
         self._file.write(head.block)
         self._cursor = body_offset + length
@@ -175,6 +174,7 @@ class Writer:
             head.fields_length,
             self._string(head.media_type),
             self._string(b"identity"),
+            layout.VARIANT_ZERO,
             digest,
             head_digest,
         )
@@ -206,7 +206,7 @@ class Writer:
         length = align(layout.RECORD.size + len(parts), layout.RECORD_ALIGNMENT)
         flags = layout.RecordFlag.KEEP_QUERY if keep_query else 0
         record = layout.RECORD.pack(
-            length, status, flags, len(variants), len(path), len(location), layout.NOT_RECORDED
+            length, status, flags, len(variants), len(path), len(location), layout.NOT_RECORDED, 0
         )
         self._records.write((record + parts).ljust(length, b"\0"))
         try:
@@ -265,6 +265,7 @@ class Writer:
                 offset,
                 self._cursor - offset,
                 digest.digest(),
+                0,
             )
         )
 
@@ -284,6 +285,8 @@ class Writer:
                 piece.clear()
         piece += layout.EMPTY_SLOT * (homes - behind)
         yield bytes(piece)
+        if longest > layout.MAX_PROBE:
+            raise BuildError(f"an index of {longest} probes, more than {layout.MAX_PROBE}")
         probes.append(longest)
 
     def _copy_records(self) -> Iterator[bytes]:
@@ -292,9 +295,25 @@ class Writer:
             yield chunk
 
     def _packed_strings(self) -> bytes:
-        return layout.STRING_COUNT.pack(len(self._strings)) + b"".join(
+        packed = layout.STRING_COUNT.pack(len(self._strings)) + b"".join(
             layout.STRING_LENGTH.pack(len(text)) + text for text in self._strings
         )
+        if len(packed) > layout.MAX_STRINGS_BYTES:
+            raise BuildError(f"media types of {len(packed)} bytes in all")
+        return packed
+
+
+def _checked(head: HeadBlock) -> HeadBlock:
+    """Return a head that a webroot can hold; raises BuildError for another."""
+    shown = show(head.media_type[:100])
+    if not (head.media_type.isascii() and head.media_type.decode("ascii").isprintable()):
+        raise BuildError(f"{shown}: a media type with what is not printable ASCII")
+    if len(head.block) > HEAD_ROOM_BYTES:
+        raise BuildError(
+            f"{shown}: a media type that makes a head of {len(head.block)} bytes, "
+            f"more than {HEAD_ROOM_BYTES}"
+        )
+    return head
 
 
 def _packed_meta(meta: dict[str, object]) -> bytes:

@@ -154,6 +154,13 @@ class Connection:
         self._offset = 0
         return self._next(now)
 
+    def take(self, head: bytes, plan: Plan, now: Now) -> None:
+        """Take a plan for a whole head that the engine scanned itself; only while idle."""
+        self._inbox = head
+        self._head_start = 0
+        self._offset = len(head)
+        self._start(plan, now)
+
     def _feed_partial(self, data: bytes, now: Now) -> Plan | Want:
         """Go on with a head that came in part.
 

@@ -7,20 +7,21 @@ import re
 from typing import Final
 
 # RFC 9110 section 8.8.3: entity-tag = [ weak ] opaque-tag; etagc = %x21 / %x23-7E / obs-text
-ENTITY_TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+ENTITY_TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*+")')
 
-# RFC 9110 section 5.6.1: #element, with the empty elements that a recipient has to accept
+# RFC 9110 section 5.6.1: #element, with the empty elements that a recipient has to accept. The
+# quantifiers are possessive: white space could belong to either side of a comma, and a list of
+# nothing but those would be tried in 2**n ways.
 ENTITY_TAG_LIST: Final = re.compile(
-    rb"[ \t,]*" + ENTITY_TAG.pattern + rb"(?:[ \t]*,[ \t]*(?:" + ENTITY_TAG.pattern + rb")?)*[ \t]*"
+    rb"[ \t,]*+(?:%b)(?:[ \t]*+,[ \t,]*+(?:%b))*+[ \t,]*+" % ((ENTITY_TAG.pattern,) * 2)
 )
 
 # RFC 9110 section 14.1.2: a ranges-specifier of one int-range or suffix-range in bytes
 BYTE_RANGE: Final = re.compile(rb"(?i:bytes)=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*")
 
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # RFC 9110 section 5.6.2
 # RFC 9110 section 12.5.1: one element of Accept; parameters other than the weight are skipped
-MEDIA_RANGE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)((?:[ \t]*;[^,]*)?)"
-)
+MEDIA_RANGE: Final = re.compile(rb"[ \t]*(%b/%b)[ \t]*(;[^,]*)?" % (_TOKEN, _TOKEN))
 
 # RFC 9110 section 12.4.2: weight = OWS ";" OWS "q=" qvalue
-WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|$)")
+WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|\Z)")

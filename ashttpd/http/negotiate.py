@@ -11,16 +11,15 @@ def quality(accept: bytes, media_type: str) -> float:
     """
     essence = media_type.partition(";")[0].strip().lower().encode("ascii")
     family = essence.partition(b"/")[0] + b"/*"
+    ranges = (b"*/*", family, essence)  # from the least specific to the most
     best = (-1, 0.0)
-    for media_range, parameters in MEDIA_RANGE.findall(accept):
-        specificity = (
-            (b"*/*", family, essence).index(media_range.lower())
-            if (media_range.lower() in (b"*/*", family, essence))
-            else -1
-        )
-        weight = WEIGHT.search(parameters)
-        best = max(best, (specificity, float(weight[1]) if weight else 1.0))
-    return best[1] if best[0] >= 0 else 0.0
+    for element in accept.split(b","):
+        match = MEDIA_RANGE.fullmatch(element)
+        if match is None or match[1].lower() not in ranges:
+            continue
+        weight = WEIGHT.search(match[2] or b"")
+        best = max(best, (ranges.index(match[1].lower()), float(weight[1]) if weight else 1.0))
+    return best[1]
 
 
 def choose_variant(resource: Resource, accept: bytes | None) -> Variant:

@@ -72,7 +72,7 @@ class Cursor:
         self.sent += count
         while count >= self.left:
             count -= self.left
-            self.extent += 1
+            self.extent = min(self.extent + 1, len(self.plan.body))
             if self.extent == len(self.plan.body):
                 assert count == 0, "more sent than there was"
                 self.offset = self.left = 0

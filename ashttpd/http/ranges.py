@@ -21,6 +21,12 @@ def _number(digits: bytes) -> int:
     return int(significant or b"0") if len(significant) <= _MAX_DIGITS else 10**_MAX_DIGITS
 
 
+def _order(digits: bytes) -> tuple[int, bytes]:
+    """Return what compares like the number, whatever its length."""
+    significant = digits.lstrip(b"0")
+    return len(significant), significant
+
+
 def choose_range(field: bytes, length: int) -> tuple[int, int] | Unsatisfiable | None:
     """Return the part `[start, stop)` of a body of `length` bytes that a Range field asks for.
 
@@ -35,9 +41,9 @@ def choose_range(field: bytes, length: int) -> tuple[int, int] | Unsatisfiable |
         if _number(suffix) == 0:
             return UNSATISFIABLE
         return (max(0, length - _number(suffix)), length) if length else None
-    start = _number(first)
-    if last and _number(last) < start:
+    if last and _order(last) < _order(first):
         return None
+    start = _number(first)
     if start >= length:
         return UNSATISFIABLE
     return start, min(_number(last) + 1, length) if last else length

@@ -119,7 +119,9 @@ def respond(request: Request, found: Representation) -> Answer:
         return _answer(request, resource.status, location + found.head_block, whole)
     if resource.status != HTTPStatus.OK:
         return _answer(request, resource.status, found.head_block, whole)
-    tags = [entity_tag(each.sha256) for each in (variant, *resource.variants)]
+    # What the client has may be another coding of this variant, but not another media type.
+    tags = [entity_tag(variant.sha256)]
+    tags += [entity_tag(v.sha256) for v in resource.variants if v.media_type == variant.media_type]
     if request.if_none_match is not None:
         match = find_match(request.if_none_match, tags)
         if match is not None:

@@ -100,8 +100,8 @@ static int put_host(struct key *key, const uint8_t *p, size_t n)
 /* An absolute-form target (RFC 9112 section 3.2.2) becomes its path and query, and a host. */
 static int put_absolute(struct key *key, const uint8_t *p, size_t n)
 {
-    size_t scheme = n > 7 && is_word(p, 7, "http://") ? 7
-                  : n > 8 && is_word(p, 8, "https://") ? 8 : 0;
+    size_t scheme = n >= 7 && is_word(p, 7, "http://") ? 7
+                  : n >= 8 && is_word(p, 8, "https://") ? 8 : 0;
     if (!scheme)
         return BAD_TARGET;
     const uint8_t *authority = p + scheme, *end = p + n, *path = authority;
@@ -284,8 +284,9 @@ int64_t ashttpd_scan(const char *data, int32_t offset, int32_t length, char *out
         if (!end) {
             if (full)
                 return fields < 0 ? -TARGET_TOO_LONG : -HEAD_TOO_LARGE;
-            /* What cannot become a request, such as a TLS hello, is not waited for. */
-            if (fields < 0 && p < stop && *p != '\r' && !(CLASS[*p] & TOKEN))
+            /* What cannot become a request, such as a TLS hello, is not waited for. Only at the very
+             * start: bytes behind an empty line may come when nobody scans before a line ends. */
+            if (p == start && p < stop && *p != '\r' && !(CLASS[*p] & TOKEN))
                 return -BAD_METHOD;
             return 0;
         }

@@ -233,8 +233,7 @@ def _scan_lines(data: bytes, offset: int) -> tuple[int, bytes] | None:
         if end < 0:
             if full:
                 raise _FaultError(Fault.HEAD_TOO_LARGE if head else Fault.TARGET_TOO_LONG)
-            first = window[position : position + 1]
-            if not head and first not in (b"", b"\r") and not _METHOD_START.match(first):
+            if position == 0 and window[:1] not in (b"", b"\r") and not _METHOD_START.match(window):
                 raise _FaultError(Fault.BAD_METHOD)
             return None
         line = window[position:end]

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from ashttpd.threads.sockets import MAX_EVENTS
 from ashttpd.threads.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Acceptor:
         """Accept until nobody is waiting."""
         while True:
             try:
-                peer, address = listener.accept()
+                peer, _address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -61,8 +62,19 @@ class Acceptor:
                 # The peer went away while it was waiting; accept(2) lists what may come here.
                 continue
             peer.setblocking(False)
-            worker = min(self._workers, key=lambda worker: len(worker.clients))
-            worker.adopt(peer, address[0])
+            self._place().adopt(peer.detach())
+
+    def _place(self) -> Worker:
+        """Return the worker for a new socket: the first whose turns are not full yet.
+
+        A turn is cheaper per request the more it serves, up to MAX_EVENTS; and threads that take
+        turns with the interpreter's lock cost more than one that keeps it. Beyond that, the one
+        with the fewest.
+        """
+        for worker in self._workers:
+            if len(worker.clients) < MAX_EVENTS:
+                return worker
+        return min(self._workers, key=lambda worker: len(worker.clients))
 
     def _pause(self, error: OSError) -> None:
         log.error(

@@ -7,10 +7,10 @@ from socket import socket
 from threading import Thread
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.http.connection import Limits, Source
+from ashttpd.http.connection import Limits
 from ashttpd.threads.acceptor import Acceptor
 from ashttpd.threads.bodies import SendBody
-from ashttpd.threads.worker import Worker
+from ashttpd.threads.worker import HotSource, Worker
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class ThreadsEngine:
     def __init__(
         self,
         listeners: Sequence[socket],
-        source: Source,
+        source: HotSource,
         limits: Limits,
         threads: int,
         send_body: SendBody,

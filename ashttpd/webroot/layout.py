@@ -19,8 +19,8 @@ SUPERBLOCK: Final = struct.Struct("<16sHHIQQIIQQQ32s32sQQ")
 SUPERBLOCK_SIZE: Final = 4096
 CHECKSUM_OFFSET: Final = SUPERBLOCK_SIZE - 32
 
-# type, flags, offset, length, sha256
-SECTION: Final = struct.Struct("<4sIQQ32s8x")
+# type, flags, offset, length, sha256, zero
+SECTION: Final = struct.Struct("<4sIQQ32sQ")
 SECTION_ALIGNMENT: Final = 64
 MAX_SECTIONS: Final = 64
 
@@ -42,10 +42,13 @@ HASH_SIZE: Final = 16
 SLOT: Final = struct.Struct("<16sQ")
 EMPTY_SLOT: Final = bytes(SLOT.size)
 MIN_HOMES: Final = 16
+# Four million paths at the load of `homes_for` need 16; a hostile file's lookup of so many takes
+# about a millisecond.
+MAX_PROBE: Final = 4096
 
 RESOURCES_MAGIC: Final = b"RESOURCE"
-# record_length, status, flags, variant_count, path_length, location_length, modified
-RECORD: Final = struct.Struct("<IHBBIIq8x")
+# record_length, status, flags, variant_count, path_length, location_length, modified, zero
+RECORD: Final = struct.Struct("<IHBBIIqQ")
 RECORD_ALIGNMENT: Final = 8
 NOT_RECORDED: Final = -(2**63)
 
@@ -57,8 +60,9 @@ class RecordFlag(IntFlag):
 
 
 # head_offset, body_offset, body_length, head_length, validators_length, fields_length, media_type,
-# coding, sha256, head_sha256
-VARIANT: Final = struct.Struct("<QQQIIIHH24x32s32s")
+# coding, zero, sha256, head_sha256
+VARIANT: Final = struct.Struct("<QQQIIIHH24s32s32s")
+VARIANT_ZERO: Final = bytes(24)
 
 # A directory 1,000 levels deep with 255-byte names fits four times over.
 MAX_PATH_BYTES: Final = 1 << 20
@@ -66,7 +70,13 @@ MAX_LOCATION_BYTES: Final = 1 << 20
 MAX_HEAD_BLOCK_BYTES: Final = 1 << 16
 MAX_VARIANTS: Final = 255
 MAX_STRINGS: Final = 65_535
+MAX_STRINGS_BYTES: Final = 1 << 24
+MAX_RULES_BYTES: Final = 1 << 20
 MAX_META_BYTES: Final = 1 << 20
+
+MAX_RECORD_BYTES: Final = (
+    RECORD.size + MAX_VARIANTS * VARIANT.size + MAX_PATH_BYTES + MAX_LOCATION_BYTES + 8
+)
 
 EXTENT_ALIGNMENT: Final = 64
 # Bodies of this size and more are aligned for O_DIRECT; aligning smaller ones costs up to 13 %.

@@ -19,7 +19,7 @@ from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.resource import Resource, Variant
 
-# What a hostile file can make us allocate: the index of some 15 million URLs.
+# What a section of a hostile file can make us allocate: the index of some 15 million URLs.
 MAX_INDEX_BYTES: Final = 4 << 30
 # One read of a section; preadv stops at 2 GiB anyway, and the hash wants its input in the cache.
 _READ_BYTES: Final = 1 << 20
@@ -29,6 +29,7 @@ _READ_BYTES: Final = 1 << 20
 class Superblock:
     """The superblock's fields as FORMAT.md gives them."""
 
+    minor: int
     file_size: int
     table_offset: int
     section_count: int
@@ -80,7 +81,7 @@ def parse_superblock(block: bytes, file_size: int) -> Superblock:
         raise WebrootError(f"format version {major}.{minor}, but only {layout.MAJOR}.x is known")
     if incompatible & ~layout.KNOWN_INCOMPATIBLE:
         raise WebrootError(f"features {incompatible:#x} that this version does not know")
-    superblock = Superblock(*fields)
+    superblock = Superblock(minor, *fields)
     if minor == layout.MINOR and (
         signature_offset
         or signature_length
@@ -99,8 +100,11 @@ def parse_superblock(block: bytes, file_size: int) -> Superblock:
         raise WebrootError(f"the section table at {superblock.table_offset} does not end the file")
     if not layout.SUPERBLOCK_SIZE <= superblock.extents_stop <= superblock.table_offset:
         raise WebrootError(f"extents that end at {superblock.extents_stop}, outside of the file")
-    if superblock.longest_probe < 1 or superblock.homes < 1:
-        raise WebrootError("an index without slots")
+    if superblock.homes < 1 or not 1 <= superblock.longest_probe <= layout.MAX_PROBE:
+        raise WebrootError(
+            f"an index of {superblock.homes} homes and {superblock.longest_probe} probes, "
+            f"not 1 or more and 1 to {layout.MAX_PROBE}"
+        )
     return superblock
 
 
@@ -110,10 +114,14 @@ def parse_sections(table: bytes, superblock: Superblock) -> dict[bytes, Section]
         raise WebrootError("the section table does not match the site id")
     sections: dict[bytes, Section] = {}
     stop = superblock.extents_stop
-    for kind, flags, offset, length, digest in layout.SECTION.iter_unpack(table):
+    for kind, flags, offset, length, digest, zero in layout.SECTION.iter_unpack(table):
         section = Section(kind, bool(flags & layout.SectionFlag.REQUIRED), offset, length, digest)
+        if not kind.isalpha():
+            raise WebrootError(f"a section of type {kind!r}, not four letters")
         if kind in sections:
             raise WebrootError(f"section {section.name} stands twice")
+        if superblock.minor == layout.MINOR and (zero or flags & ~int(layout.SectionFlag.REQUIRED)):
+            raise WebrootError(f"section {section.name} has an entry whose zeros are not")
         if offset != layout.align(stop, layout.SECTION_ALIGNMENT):
             raise WebrootError(f"section {section.name} at {offset}, not behind {stop}")
         stop = offset + length
@@ -127,7 +135,27 @@ def parse_sections(table: bytes, superblock: Superblock) -> dict[bytes, Section]
             raise WebrootError(f"section {kind.decode()} is missing")
     if superblock.table_offset != layout.align(stop, layout.SECTION_ALIGNMENT):
         raise WebrootError(f"the section table at {superblock.table_offset}, not behind {stop}")
+    _check_lengths(sections, superblock)
     return sections
+
+
+def _check_lengths(sections: dict[bytes, Section], superblock: Superblock) -> None:
+    """Raise WebrootError for a section longer than its content can be, before it is read."""
+    limits = {
+        layout.INDEX: (superblock.homes + superblock.longest_probe - 1) * layout.SLOT.size,
+        layout.RESOURCES: superblock.resource_count * layout.MAX_RECORD_BYTES
+        + len(layout.RESOURCES_MAGIC),
+        layout.STRINGS: layout.MAX_STRINGS_BYTES,
+        layout.RULES: layout.MAX_RULES_BYTES,
+        layout.META: layout.MAX_META_BYTES,
+    }
+    for kind, limit in limits.items():
+        section = sections[kind]
+        most = min(limit, MAX_INDEX_BYTES)
+        if not 1 <= section.length <= most:
+            raise WebrootError(
+                f"section {section.name} has {section.length} bytes, not 1 to {most}"
+            )
 
 
 def parse_strings(data: bytes) -> tuple[str, ...]:
@@ -169,12 +197,6 @@ def _read_exactly(fd: int, offset: int, length: int) -> bytes:
 
 def _load(fd: int, section: Section) -> mmap:
     """Copy a section into anonymous memory and hold it against its digest."""
-    if section.length > MAX_INDEX_BYTES:
-        raise WebrootError(
-            f"section {section.name} has {section.length} bytes, more than {MAX_INDEX_BYTES}"
-        )
-    if section.length == 0:
-        raise WebrootError(f"section {section.name} is empty")
     memory = mmap(-1, section.length)
     digest = sha256()
     with memoryview(memory) as view:
@@ -307,14 +329,24 @@ class Webroot:
             raise WebrootError(f"no record can start at {offset} of RSRC")
         if offset + layout.RECORD.size > len(records):
             raise WebrootError(f"a record at {offset}, behind the end of RSRC")
-        length, status, flags, variant_count, path_length, location_length, modified = (
+        length, status, flags, variant_count, path_length, location_length, modified, zero = (
             layout.RECORD.unpack_from(records, offset)
         )
+        if path_length > layout.MAX_PATH_BYTES or location_length > layout.MAX_LOCATION_BYTES:
+            raise WebrootError(
+                f"the record at {offset} has a path of {path_length} bytes and a location of "
+                f"{location_length}"
+            )
         path_start = offset + layout.RECORD.size + variant_count * layout.VARIANT.size
         location_start = path_start + path_length
         stop = location_start + location_length
         if layout.align(stop, layout.RECORD_ALIGNMENT) != offset + length or stop > len(records):
             raise WebrootError(f"the record at {offset} has {length} bytes, but not its parts")
+        padding = records[stop : offset + length]
+        if self.superblock.minor == layout.MINOR and (
+            zero or flags & ~int(layout.RecordFlag.KEEP_QUERY) or any(padding)
+        ):
+            raise WebrootError(f"the record at {offset} has bytes that have to be zero and are not")
         resource = Resource(
             path=records[path_start:location_start],
             status=status,
@@ -330,7 +362,7 @@ class Webroot:
         return resource, length
 
     def _variant(self, offset: int) -> Variant:
-        *numbers, media_type, coding, body_digest, head_digest = layout.VARIANT.unpack_from(
+        *numbers, media_type, coding, zero, body_digest, head_digest = layout.VARIANT.unpack_from(
             self._records, offset
         )
         head_offset, body_offset, body_length, head_length, validators, fields = numbers
@@ -343,6 +375,8 @@ class Webroot:
             raise WebrootError(f"the variant at {offset} of RSRC lies outside of the extents")
         if max(media_type, coding) >= len(self._strings):
             raise WebrootError(f"the variant at {offset} of RSRC names a string that is not there")
+        if zero != layout.VARIANT_ZERO and self.superblock.minor == layout.MINOR:
+            raise WebrootError(f"the variant at {offset} of RSRC has bytes that are not zero")
         return Variant(
             head_offset,
             body_offset,
@@ -363,7 +397,7 @@ class Webroot:
 def _check_resource(resource: Resource) -> None:
     """Raise WebrootError where a record says what no server could send."""
     path, location = resource.path, resource.location
-    if not path.startswith(b"/") or b"\0" in path or len(path) > layout.MAX_PATH_BYTES:
+    if not path.startswith(b"/") or b"\0" in path:
         raise WebrootError(f"{path[:100]!r} is no canonical path")
     if not resource.variants:
         raise WebrootError(f"{path!r} has no variant")
@@ -371,7 +405,5 @@ def _check_resource(resource: Resource) -> None:
         raise WebrootError(f"{path!r} has the status {resource.status}")
     if bool(location) != (resource.status // 100 == 3):
         raise WebrootError(f"{path!r} has the status {resource.status} with {location[:100]!r}")
-    if len(location) > layout.MAX_LOCATION_BYTES or any(
-        byte <= 0x20 or byte >= 0x7F for byte in location
-    ):
+    if any(byte <= 0x20 or byte >= 0x7F for byte in location):
         raise WebrootError(f"the location of {path!r} cannot be sent")

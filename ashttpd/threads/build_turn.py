@@ -1,0 +1,17 @@
+"""Declares the compiled turn to cffi: the module `ashttpd.threads._turn`."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+_HERE = Path(__file__).parent
+
+ffibuilder = FFI()
+ffibuilder.cdef((_HERE / "turn.h").read_text())
+ffibuilder.set_source(
+    "ashttpd.threads._turn",
+    (_HERE / "turn.c").read_text(),
+    # The scan is one piece of code, whoever calls it.
+    include_dirs=[str(_HERE.parent / "http")],
+    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
+)

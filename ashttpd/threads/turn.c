@@ -1,0 +1,133 @@
+/* A worker's turn in one call: send what is queued, wait, receive, scan.
+ *
+ * Every call from Python gives the interpreter's lock away and takes it again, which with several
+ * threads costs as much as the request; one call per turn does it once for up to MAX_EVENTS
+ * requests. sockets.py documents what goes in and out. All functions return -errno for failures.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "scan.c"
+
+enum mode { HEADS, RAW, WRITE, WAKE };
+enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_WRITABLE, KIND_SHORT, KIND_WAKE };
+enum {
+    MAX_EVENTS = 64,
+    /* A whole head fits, and what most clients pipeline. */
+    RECEIVE_BYTES = MAX_HEAD_BYTES,
+    BUFFER_BYTES = MAX_EVENTS * (RECEIVE_BYTES + MAX_HEAD_BYTES + KEY_OVERHEAD_BYTES),
+    KIND_SHIFT = 24,
+};
+
+/* How far behind its id the content of a bytes object lies. */
+int64_t ashttpd_content;
+
+int ashttpd_epoll(void)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    return epoll < 0 ? -errno : epoll;
+}
+
+int ashttpd_watch(int epoll, int fd, int mode, int add)
+{
+    struct epoll_event event = {
+        .events = mode == WRITE ? EPOLLOUT : EPOLLIN,
+        .data.u64 = (uint64_t)mode << 32 | (uint32_t)fd,
+    };
+    return epoll_ctl(epoll, add ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int32_t *put_event(int32_t *event, int kind, int fd, int32_t start, int32_t length,
+                          int32_t key_length)
+{
+    event[0] = kind << KIND_SHIFT | fd;
+    event[1] = start;
+    event[2] = length;
+    event[3] = key_length;
+    return event + 4;
+}
+
+/* Sends are triples: descriptor, id of a bytes object, length. */
+static int32_t *send_all(const int64_t *sends, int count, int32_t *event)
+{
+    for (int i = 0; i < count; i++, sends += 3) {
+        ssize_t n = send((int)sends[0], (const char *)sends[1] + ashttpd_content, (size_t)sends[2],
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n != sends[2])
+            event = put_event(event, KIND_SHORT, (int)sends[0], i, n < 0 ? -errno : (int32_t)n, 0);
+    }
+    return event;
+}
+
+int ashttpd_turn(int epoll, const int64_t *sends, int send_count, int timeout, char *buffer,
+                 int32_t *events)
+{
+    struct epoll_event ready[MAX_EVENTS];
+    int32_t *event = send_all(sends, send_count, events);
+    int32_t used = 0;
+
+    /* What fell short is dealt with first: its peer's next bytes have to wait. */
+    if (event != events)
+        return (int)(event - events) / 4;
+    int count = epoll_wait(epoll, ready, MAX_EVENTS, timeout);
+    if (count < 0 && errno != EINTR)
+        return -errno;
+    for (int i = 0; i < count; i++) {
+        int fd = (int)(uint32_t)ready[i].data.u64, mode = (int)(ready[i].data.u64 >> 32);
+        if (mode == WRITE) {
+            event = put_event(event, KIND_WRITABLE, fd, 0, 0, 0);
+            continue;
+        }
+        if (mode == WAKE) {
+            eventfd_t value;
+            eventfd_read(fd, &value);
+            event = put_event(event, KIND_WAKE, fd, 0, 0, 0);
+            continue;
+        }
+        ssize_t n = recv(fd, buffer + used, RECEIVE_BYTES, MSG_DONTWAIT);
+        if (n <= 0) {
+            if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                event = put_event(event, KIND_END, fd, n ? errno : 0, 0, 0);
+            continue;
+        }
+        int64_t scanned = mode == HEADS ? ashttpd_scan(buffer + used, 0, (int32_t)n,
+                                                       buffer + used + n) : 0;
+        int whole = scanned > 0 && (scanned & 0xffffffff) == n;
+        int32_t key_length = whole ? (int32_t)(scanned >> 32) : 0;
+        event = put_event(event, whole ? KIND_HEAD : KIND_DATA, fd, used, (int32_t)n, key_length);
+        used += (int32_t)n + key_length;
+    }
+    return (int)(event - events) / 4;
+}
+
+/* Accepts until nobody waits or MAX_EVENTS are there. A connection that failed while it waited is
+ * passed over: accept(2) lists what Linux may report of it. */
+int ashttpd_accept(int listener, int32_t *fds)
+{
+    int count = 0;
+    while (count < MAX_EVENTS) {
+        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            fds[count++] = fd;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            break;
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            return count ? count : -errno;
+    }
+    return count;
+}
+
+int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length, int more)
+{
+    ssize_t n = send(fd, data + offset, (size_t)(length - offset),
+                     MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    return n < 0 ? -errno : (int)n;
+}
+
+int ashttpd_shutdown(int fd)
+{
+    return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}

@@ -1,0 +1,126 @@
+"""Slow and literal versions of what the server does fast: each reads like the RFC's own words."""
+
+import string
+
+_DIGITS = string.digits.encode()
+_ETAGC = bytes([0x21, *range(0x23, 0x7F), *range(0x80, 0x100)])
+
+
+def is_digits(text: bytes) -> bool:
+    """1*DIGIT."""
+    return len(text) > 0 and all(byte in _DIGITS for byte in text)
+
+
+def number(digits: bytes) -> int:
+    """Return a number of any length; int() itself refuses more than 4,300 digits."""
+    value = 0
+    for start in range(0, len(digits), 1000):
+        block = digits[start : start + 1000]
+        value = value * 10 ** len(block) + int(block)
+    return value
+
+
+def parse_range(field: bytes) -> tuple[int, int | None] | int | None:
+    """Return `(first-pos, last-pos)` or a suffix-length of the one byte range that a field names.
+
+    RFC 9110 section 14.1: None where it is not of the unit bytes, not one range, or invalid.
+    """
+    unit, equals, range_set = field.partition(b"=")
+    if not equals or unit.lower() != b"bytes":
+        return None
+    spec = range_set.strip(b" \t")
+    first, dash, last = spec.partition(b"-")
+    if not dash:
+        return None
+    if first == b"":
+        return number(last) if is_digits(last) else None
+    if not is_digits(first) or (last and not is_digits(last)):
+        return None
+    if not last:
+        return number(first), None
+    # Section 14.1.1: an int-range is invalid if last-pos is less than first-pos.
+    return None if number(last) < number(first) else (number(first), number(last))
+
+
+def choose_range(field: bytes, length: int) -> range | str | None:
+    """Return the positions that a Range selects, "unsatisfiable", or None for "ignore it".
+
+    RFC 9110 section 14.1.2: an int-range is satisfiable if its first-pos is less than the length,
+    a suffix-range if its suffix-length is not zero; both are cut to what there is. Of an empty
+    body a suffix selects nothing, which no Content-Range can say.
+    """
+    parsed = parse_range(field)
+    if parsed is None:
+        return None
+    if isinstance(parsed, int):
+        if parsed == 0:
+            return "unsatisfiable"
+        return range(max(0, length - parsed), length) if length else None
+    first, last = parsed
+    if first >= length:
+        return "unsatisfiable"
+    return range(first, length if last is None else min(last + 1, length))
+
+
+def parse_entity_tag(text: bytes) -> bytes | None:
+    """Return the opaque-tag of an entity-tag (RFC 9110 section 8.8.3), or None."""
+    opaque = text[2:] if text.startswith(b"W/") else text
+    if len(opaque) < 2 or opaque[:1] != b'"' or opaque[-1:] != b'"':
+        return None
+    return opaque if all(byte in _ETAGC for byte in opaque[1:-1]) else None
+
+
+def split_list(text: bytes) -> list[bytes]:
+    """Return the elements of a list with commas outside of quotes, without the empty ones."""
+    elements = [b""]
+    quoted = False
+    for i in range(len(text)):
+        byte = text[i : i + 1]
+        quoted ^= byte == b'"'
+        if byte == b"," and not quoted:
+            elements.append(b"")
+        else:
+            elements[-1] += byte
+    return [element.strip(b" \t") for element in elements if element.strip(b" \t")]
+
+
+def parse_entity_tags(text: bytes) -> list[bytes] | None:
+    """Return the opaque tags of a list with at least one; None where it is malformed."""
+    tags = [parse_entity_tag(element) for element in split_list(text)]
+    return [tag for tag in tags if tag is not None] if tags and None not in tags else None
+
+
+def find_match(if_none_match: bytes, tags: list[bytes]) -> bytes | None:
+    """Return the first of `tags` that an If-None-Match matches (RFC 9110 section 13.1.2)."""
+    if if_none_match == b"*":
+        return tags[0] if tags else None
+    named = parse_entity_tags(if_none_match)
+    if named is None:
+        return None
+    for tag in tags:
+        if tag in named:
+            return tag
+    return None
+
+
+def remove_dot_segments(path: bytes) -> bytes:
+    """RFC 3986 section 5.2.4, letter by letter."""
+    buffer, output = path, b""
+    while buffer:
+        if buffer.startswith(b"../"):
+            buffer = buffer[3:]
+        elif buffer.startswith((b"./", b"/./")):
+            buffer = buffer[2:]
+        elif buffer == b"/.":
+            buffer = b"/"
+        elif buffer.startswith(b"/../"):
+            buffer, output = buffer[3:], output[: max(output.rfind(b"/"), 0)]
+        elif buffer == b"/..":
+            buffer, output = b"/", output[: max(output.rfind(b"/"), 0)]
+        elif buffer in (b".", b".."):
+            buffer = b""
+        else:
+            stop = buffer.find(b"/", 1)
+            stop = len(buffer) if stop < 0 else stop
+            buffer, output = buffer[stop:], output + buffer[:stop]
+    return output

@@ -1,0 +1,223 @@
+"""Requests for properties: valid ones are built first, then broken in one named way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hypothesis import strategies as st
+
+from ashttpd.http.scan import MAX_FIELDS, MAX_HEAD_BYTES, MAX_METHOD_BYTES, MAX_TARGET_BYTES
+
+TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+TARGET_BYTES: Final = bytes(b for b in range(0x21, 0x7F) if b != ord("#"))
+HOST_BYTES: Final = (
+    b"-._~!$&'()*+,;=:%[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+VALUE_BYTES: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+
+@dataclass(frozen=True)
+class Head:
+    """A request head before it is put into bytes."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes of the head."""
+        lines = [b"%b %b %b" % (self.method, self.target, self.version)]
+        lines += [b"%b:%b" % field for field in self.fields]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def text_of(alphabet: bytes, min_size: int = 0, max_size: int = 20) -> st.SearchStrategy[bytes]:
+    """Return a strategy for bytes of an alphabet."""
+    letters = alphabet.decode("latin-1")
+    text = st.text(letters, min_size=min_size, max_size=max_size)
+    return text.map(lambda drawn: drawn.encode("latin-1"))
+
+
+def in_any_case(word: bytes) -> st.SearchStrategy[bytes]:
+    """Return a strategy for the spellings of a word in upper and lower case."""
+    return st.sampled_from([word, word.lower(), word.upper(), word.swapcase(), word.title()])
+
+
+METHODS = st.sampled_from([b"GET", b"HEAD", b"OPTIONS", b"POST", b"CONNECT", b"BREW"]) | text_of(
+    TCHAR, min_size=1
+)
+HOSTS = st.sampled_from([b"a.example", b"A.Example:80", b"[::1]:8080"]) | text_of(
+    HOST_BYTES, min_size=1
+)
+ORIGIN_FORM = text_of(TARGET_BYTES).map(lambda rest: b"/" + rest)
+ABSOLUTE_FORM = st.builds(
+    lambda scheme, host, rest: scheme + b"://" + host + rest,
+    st.sampled_from([b"http", b"https", b"HTTP", b"Https"]),
+    HOSTS,
+    st.just(b"") | ORIGIN_FORM | text_of(TARGET_BYTES).map(lambda rest: b"?" + rest),
+)
+TARGETS = ORIGIN_FORM | ABSOLUTE_FORM | st.just(b"*")
+WHITE = st.sampled_from([b"", b" ", b"\t", b" \t "])
+
+ENTITY_TAGS = st.builds(
+    lambda weak, opaque: weak + b'"' + opaque + b'"',
+    st.sampled_from([b"", b"W/"]),
+    st.sampled_from([b"", b"a", b"b", b",", b"a b"[:1], b"W/"]) | text_of(b"ab,!#/W~\x80\xff"),
+)
+TAG_LISTS = st.lists(
+    st.tuples(WHITE, ENTITY_TAGS | st.just(b""), WHITE).map(b"".join), min_size=1, max_size=6
+).map(b",".join)
+NUMBERS = st.integers(0, 30).map(b"%d".__mod__) | text_of(b"0123456789", 1, 30)
+BYTE_RANGES = st.builds(
+    lambda unit, before, first, last, after: unit + b"=" + before + first + b"-" + last + after,
+    in_any_case(b"bytes"),
+    WHITE,
+    NUMBERS | st.just(b""),
+    NUMBERS | st.just(b""),
+    WHITE,
+)
+VALUES = text_of(VALUE_BYTES)
+FIELDS = st.one_of(
+    st.tuples(in_any_case(b"range"), BYTE_RANGES),
+    st.tuples(in_any_case(b"if-range"), ENTITY_TAGS),
+    st.tuples(in_any_case(b"if-none-match"), TAG_LISTS | st.just(b"*")),
+    st.tuples(
+        in_any_case(b"accept"),
+        st.sampled_from([b"*/*", b"application/json", b"text/html, APPLICATION/*;q=0.5", b"jso"]),
+    ),
+    st.tuples(
+        in_any_case(b"connection"),
+        st.sampled_from([b"close", b"Keep-Alive", b"upgrade, CLOSE", b"closed", b"x;close", b""]),
+    ),
+    st.tuples(text_of(TCHAR, min_size=1), VALUES),
+)
+FRAMING = st.sampled_from(
+    [
+        (),
+        ((b"Content-Length", b"0"),),
+        ((b"content-length", b"17"),),
+        ((b"Transfer-Encoding", b"chunked"),),
+    ]
+)
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> Head:
+    """Draw a valid head: one Host, at most one framing field, in any order among others."""
+    version = draw(st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]))
+    framing = draw(FRAMING)
+    if version == b"HTTP/1.0" and framing and framing[0][0] == b"Transfer-Encoding":
+        framing = ()
+    host = (draw(in_any_case(b"host")), draw(HOSTS))
+    reserved = {b"host", b"content-length", b"transfer-encoding"}
+    others = [f for f in draw(st.lists(FIELDS, max_size=6)) if f[0].lower() not in reserved]
+    fields = draw(st.permutations([host, *framing, *others]))
+    spaced = tuple((name, draw(WHITE) + value + draw(WHITE)) for name, value in fields)
+    method = draw(METHODS)
+    return Head(method, draw(TARGETS), version, spaced)
+
+
+def _insert(data: bytes, position: int, piece: bytes) -> bytes:
+    return data[:position] + piece + data[position:]
+
+
+def _with_field(line: bytes) -> Callable[[st.DrawFn, bytes], bytes]:
+    return lambda _draw, wire: wire[:-2] + line + b"\r\n\r\n"
+
+
+def _with_byte(piece: bytes) -> Callable[[st.DrawFn, bytes], bytes]:
+    return lambda draw, wire: _insert(wire, draw(st.integers(0, len(wire))), piece)
+
+
+def _flipped(draw: st.DrawFn, wire: bytes) -> bytes:
+    position = draw(st.integers(0, len(wire) - 1))
+    flipped = wire[position] ^ draw(st.integers(1, 255))
+    return wire[:position] + bytes([flipped]) + wire[position + 1 :]
+
+
+def _cut(draw: st.DrawFn, wire: bytes) -> bytes:
+    start = draw(st.integers(0, len(wire) - 1))
+    return wire[:start] + wire[draw(st.integers(start + 1, len(wire))) :]
+
+
+def _near(draw: st.DrawFn, bound: int) -> int:
+    return bound + draw(st.integers(-2, 2))
+
+
+def _padded(draw: st.DrawFn, wire: bytes) -> bytes:
+    missing = _near(draw, MAX_HEAD_BYTES) - len(wire) - len(b"Padding:\r\n")
+    return wire[:-2] + b"Padding:" + b"p" * missing + b"\r\n\r\n"
+
+
+def _crowded(draw: st.DrawFn, wire: bytes) -> bytes:
+    present = wire.count(b"\r\n") - 2
+    return wire[:-2] + b"x:\r\n" * max(0, _near(draw, MAX_FIELDS) - present) + b"\r\n"
+
+
+def _long_target(draw: st.DrawFn, wire: bytes) -> bytes:
+    method, _, rest = wire.partition(b" ")
+    target, _, rest = rest.partition(b" ")
+    padding = b"t" * max(0, _near(draw, MAX_TARGET_BYTES) - len(target))
+    return method + b" " + target + padding + b" " + rest
+
+
+def _long_method(draw: st.DrawFn, wire: bytes) -> bytes:
+    return b"M" * max(0, _near(draw, MAX_METHOD_BYTES) - wire.find(b" ")) + wire
+
+
+# Each way of breaking a head, by its name. Some leave it valid, at a bound.
+BREAKS: Final[dict[str, Callable[[st.DrawFn, bytes], bytes]]] = {
+    "a line feed alone": _with_byte(b"\n"),
+    "a carriage return alone": _with_byte(b"\r"),
+    "a line end": _with_byte(b"\r\n"),
+    "a folded line": _with_byte(b"\r\n "),
+    "a NUL": _with_byte(b"\0"),
+    "a space": _with_byte(b" "),
+    "a colon": _with_byte(b":"),
+    "a flipped byte": _flipped,
+    "a part cut out": _cut,
+    "a second Host": _with_field(b"Host: b.example"),
+    "an empty Host": _with_field(b"Host:"),
+    "a Content-Length": _with_field(b"Content-Length: 5"),
+    "a list of lengths": _with_field(b"Content-Length: 5, 5"),
+    "a signed length": _with_field(b"Content-Length: +5"),
+    "a length of 19 digits": _with_field(b"Content-Length: 1000000000000000000"),
+    "a transfer coding": _with_field(b"Transfer-Encoding: chunked"),
+    "an unknown transfer coding": _with_field(b"Transfer-Encoding: gzip, chunked"),
+    "an empty authority": lambda _draw, wire: wire.replace(b" /", b" http:///", 1),
+    "a scheme alone": lambda _draw, wire: wire.replace(b" /", b" http:// ", 1),
+    "another version": lambda draw, wire: wire.replace(
+        b"HTTP/1.", draw(st.sampled_from([b"HTTP/2.", b"http/1.", b"HTTP/1", b"HTTP/1.1."])), 1
+    ),
+    "a head of about the limit": _padded,
+    "about as many fields as may be": _crowded,
+    "a target of about the limit": _long_target,
+    "a method of about the limit": _long_method,
+}
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> bytes:
+    """Draw the bytes of a head, broken in one way."""
+    wire = draw(heads()).wire
+    return BREAKS[draw(st.sampled_from(sorted(BREAKS)))](draw, wire)
+
+
+# Anything: whole heads, broken ones, both with something behind, and noise.
+WIRES = st.one_of(
+    broken(),
+    st.builds(lambda head, rest: head.wire + rest, heads(), st.binary(max_size=20)),
+    st.builds(lambda wire, head: wire + head.wire, broken(), heads()),
+    st.binary(max_size=100),
+    text_of(b"GET / HTP.1\r\n:x", max_size=60),
+)
+
+
+@st.composite
+def pieces(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    """Draw a division of bytes into pieces, none of them empty."""
+    cuts = draw(st.sets(st.integers(1, max(1, len(data) - 1)), max_size=12))
+    stops = [cut for cut in sorted(cuts) if cut < len(data)] + [len(data)]
+    return [data[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]

@@ -1,0 +1,84 @@
+"""Fixtures that many tests share: every usable engine, and a server of each with a site."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, build_site, put, serving, skip_for_lack
+
+KILOBYTE = 1 << 10
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A way to run the server. `lack` says why this machine cannot, or is empty."""
+
+    name: str
+    options: tuple[str, ...]
+    lack: str = ""
+
+
+ENGINES = (
+    Engine("threads-sendfile", ("--model", "threads", "--io", "sendfile")),
+    Engine("threads-read", ("--model", "threads", "--io", "read")),
+)
+
+
+@pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen: Engine = request.param
+    if chosen.lack:
+        skip_for_lack(chosen.lack)
+    return chosen
+
+
+def _content() -> dict[str, bytes]:
+    """Files on both sides of every size that makes a difference."""
+    bytes_of = random.Random(1).randbytes
+    return {
+        "index.html": b"<!DOCTYPE html><title>home</title>\n",
+        "hello.txt": b"hello, world\n",
+        "empty.txt": b"",
+        "docs/index.html": b"<!DOCTYPE html><title>docs</title>\n",
+        "64k.bin": bytes_of(64 * KILOBYTE),
+        "64k+1.bin": bytes_of(64 * KILOBYTE + 1),
+        "256k.bin": bytes_of(256 * KILOBYTE),
+        "5m.bin": bytes_of(5 * MEGABYTE),
+        "20m.bin": bytes_of(20 * MEGABYTE),
+    }
+
+
+@pytest.fixture(scope="session")
+def content() -> dict[str, bytes]:
+    return _content()
+
+
+@pytest.fixture(scope="session")
+def site_webroot(content: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_site(content, tmp_path_factory.mktemp("site") / "site.webroot")
+
+
+@pytest.fixture(scope="session")
+def site_vhosts(site_webroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vhosts directory that nobody changes."""
+    vhosts = tmp_path_factory.mktemp("vhosts")
+    put(vhosts, "site.example", site_webroot)
+    return vhosts
+
+
+@pytest.fixture(scope="session")
+def shared_server(engine: Engine, site_vhosts: Path) -> Iterator[Server]:
+    with serving(site_vhosts, *engine.options) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """A running server that nobody may stop; it is well before and behind each test."""
+    shared_server.assert_well()
+    yield shared_server
+    shared_server.assert_well()

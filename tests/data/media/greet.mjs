@@ -1,0 +1,4 @@
+const greet = (name) => `Grüße, ${name}`;
+export {
+  greet
+};

@@ -1,0 +1,349 @@
+"""The memo: bounded, safe from floods, and never seen in a response."""
+
+import gc
+import logging
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ashttpd.answers import COLD_SECONDS, INLINE_BODY_BYTES, Answers
+from ashttpd.http.answer import Answer
+from ashttpd.http.dates import second_of
+from ashttpd.http.pages import error_page
+from ashttpd.http.plan import Extent, Plan
+from ashttpd.webroot.reader import Webroot
+from ashttpd.webroot.resource import Variant, entity_tag
+from mkroot.build import Options, build
+
+EPOCH = 1_000_000_000
+SECOND = second_of(EPOCH)
+STYLE = b"body { margin: 0 }\n" * 20
+BIG = random.Random(7).randbytes(INLINE_BODY_BYTES + 1)
+
+
+@dataclass
+class FakeHosts:
+    """One site under one name; remembers which hosts were asked for, which only a miss does."""
+
+    webroot: Webroot
+    asked: list[bytes] = field(default_factory=list)
+
+    def find(self, host: bytes) -> Webroot | None:
+        self.asked.append(host)
+        return self.webroot if host == b"a" else None
+
+
+def build_site(directory: Path) -> Path:
+    source = directory / "source"
+    (source / "list").mkdir(parents=True)
+    (source / "index.html").write_bytes(b"<!DOCTYPE html><title>x</title>")
+    (source / "style.css").write_bytes(STYLE)
+    (source / "empty.txt").write_bytes(b"")
+    (source / "big.bin").write_bytes(BIG)
+    (source / "edge.bin").write_bytes(BIG[:-1])
+    (source / "list" / "file.txt").write_bytes(b"listed\n")
+    output = directory / "site.webroot"
+    build(source, output, Options(listing=True), lambda _progress: None)
+    return output
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webroot]:
+    webroot = Webroot(str(build_site(tmp_path_factory.mktemp("site"))))
+    yield webroot
+    webroot.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Webroot]:
+    """A webroot that a test may damage."""
+    webroot = Webroot(str(build_site(tmp_path)))
+    yield webroot
+    webroot.close()
+
+
+def key_of(target: bytes, *lines: bytes, method: bytes = b"GET", host: bytes = b"a") -> bytes:
+    return b"\n".join((b"1k-%b %b" % (method, target), b"H" + host, *lines)) + b"\n"
+
+
+def variant_of(webroot: Webroot, path: bytes) -> Variant:
+    resource = webroot.lookup(path)
+    assert resource is not None
+    return resource.variants[0]
+
+
+def flip(webroot: Webroot, offset: int) -> None:
+    """Invert a byte of the file under the open webroot."""
+    with open(webroot.path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+def content_of(plan: Plan) -> bytes:
+    return plan.head.partition(b"\r\n\r\n")[2]
+
+
+TARGETS = st.sampled_from(
+    [
+        b"/",
+        b"/style.css",
+        b"/st%79le.css",
+        b"/style.css?query",
+        b"/empty.txt",
+        b"/big.bin",
+        b"/edge.bin",
+        b"/list",
+        b"/list/",
+        b"/list/../style.css",
+        b"/none",
+        b"/%2F",
+        b"/%00",
+        b"/%",
+        b"*",
+    ]
+)
+LINES = st.sampled_from(
+    [
+        b"Rbytes=0-0",
+        b"Rbytes=5-",
+        b"Rbytes=-3",
+        b"Rbytes=99999999-",
+        b"Rnonsense",
+        b"N*",
+        b"N" + b'"x"',
+        b'I"x"',
+        b"Aapplication/json",
+    ]
+)
+KEYS = st.builds(
+    lambda flags, method, target, host, lines: b"\n".join(
+        (flags + method + b" " + target, b"H" + host, *lines, b"")
+    ),
+    st.sampled_from([b"1k-", b"1c-", b"0k-", b"0c-", b"1kb"]),
+    st.sampled_from([b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST", b"BREW"]),
+    TARGETS,
+    st.sampled_from([b"a", b"a", b"b"]),
+    st.lists(LINES, max_size=2),
+)
+
+
+@given(requests=st.lists(st.tuples(KEYS, st.integers(EPOCH, EPOCH + 30)), max_size=30))
+def test_a_memo_never_changes_an_answer(shared: Webroot, requests: list[tuple[bytes, int]]) -> None:
+    hosts = FakeHosts(shared)
+    remembering = Answers(hosts)
+    for key, epoch in requests:
+        second = second_of(epoch)
+        assert remembering.find(key, second) == Answers(hosts).find(key, second)
+
+
+@given(requests=st.lists(KEYS, max_size=30), hot_bytes=st.integers(0, 9_000))
+def test_a_memo_without_room_never_changes_an_answer(
+    shared: Webroot, requests: list[bytes], hot_bytes: int
+) -> None:
+    hosts = FakeHosts(shared)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ashttpd.answers.HOT_BYTES", hot_bytes)
+        patch.setattr("ashttpd.answers.YOUNG_BYTES", 5_000)
+        remembering = Answers(hosts)
+        for key in requests:
+            assert remembering.find(key, SECOND) == Answers(hosts).find(key, SECOND)
+
+
+def test_a_small_body_stands_behind_its_head_and_a_big_one_in_the_file(shared: Webroot) -> None:
+    answers = Answers(FakeHosts(shared))
+    edge = answers.find(key_of(b"/edge.bin"), SECOND)
+    big = answers.find(key_of(b"/big.bin"), SECOND)
+    assert (content_of(edge), edge.body) == (BIG[:-1], ())
+    assert content_of(big) == b""
+    assert big.body == (Extent(shared, variant_of(shared, b"/big.bin").body_offset, len(BIG)),)
+    assert (edge.body_size, big.body_size) == (len(BIG) - 1, len(BIG))
+
+
+def test_a_part_of_a_small_body_is_that_part(shared: Webroot) -> None:
+    plan = Answers(FakeHosts(shared)).find(key_of(b"/style.css", b"Rbytes=3-7"), SECOND)
+    assert (plan.status, content_of(plan), plan.body) == (206, STYLE[3:8], ())
+
+
+@pytest.mark.parametrize("target", [b"/", b"/style.css", b"/big.bin", b"/list", b"/list/", b"/no"])
+def test_head_equals_the_head_of_get_byte_for_byte(shared: Webroot, target: bytes) -> None:
+    answers = Answers(FakeHosts(shared))
+    get = answers.find(key_of(target), SECOND)
+    head = answers.find(key_of(target, method=b"HEAD"), SECOND)
+    assert head.head == get.head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    assert (head.body, head.status) == ((), get.status)
+
+
+def test_a_tag_that_was_sent_is_answered_with_304(shared: Webroot) -> None:
+    answers = Answers(FakeHosts(shared))
+    tag = entity_tag(variant_of(shared, b"/style.css").sha256)
+    assert b"ETag: " + tag in answers.find(key_of(b"/style.css"), SECOND).head
+    assert answers.find(key_of(b"/style.css", b"N" + tag), SECOND).status == 304
+
+
+def test_the_tag_of_a_listing_in_html_does_not_stand_for_the_one_in_json(shared: Webroot) -> None:
+    answers = Answers(FakeHosts(shared))
+    resource = shared.lookup(b"/list/")
+    assert resource is not None
+    html, json = (b"N" + entity_tag(variant.sha256) for variant in resource.variants)
+    accept = b"Aapplication/json"
+    assert answers.find(key_of(b"/list/", html), SECOND).status == 304
+    assert answers.find(key_of(b"/list/", html, accept), SECOND).status == 200
+    assert answers.find(key_of(b"/list/", json, accept), SECOND).status == 304
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        (key_of(b"/"), 200),
+        (key_of(b"/list"), 301),
+        (key_of(b"/none"), 404),
+        (key_of(b"/%2F"), 404),
+        (key_of(b"/", host=b"b"), 404),
+        (b"0c-GET /\n", 404),
+        (key_of(b"/%00"), 400),
+        (key_of(b"/%zz"), 400),
+        (key_of(b"*"), 400),
+        (key_of(b"/", method=b"POST"), 405),
+        (key_of(b"/", method=b"BREW"), 501),
+        (key_of(b"/none", method=b"OPTIONS"), 204),
+    ],
+)
+def test_each_kind_of_request_has_its_status(shared: Webroot, key: bytes, status: int) -> None:
+    assert Answers(FakeHosts(shared)).find(key, SECOND).status == status
+
+
+def test_what_was_asked_for_once_is_found_again_without_the_site(shared: Webroot) -> None:
+    hosts = FakeHosts(shared)
+    answers = Answers(hosts)
+    for _ in range(4):
+        answers.find(key_of(b"/"), SECOND)
+    assert hosts.asked == [b"a"]
+
+
+def kept_bytes() -> int:
+    """Return the least that all answers alive take, in bytes."""
+    alive = [each for each in gc.get_objects() if type(each) is Answer]
+    return sum(700 + 2 * len(answer.rest) for answer in alive)
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3])
+def test_a_flood_of_distinct_requests_stays_within_the_bounds(
+    shared: Webroot, monkeypatch: pytest.MonkeyPatch, repeats: int
+) -> None:
+    hot, young, one = 200_000, 100_000, 10_000
+    monkeypatch.setattr("ashttpd.answers.HOT_BYTES", hot)
+    monkeypatch.setattr("ashttpd.answers.YOUNG_BYTES", young)
+    gc.collect()
+    before = kept_bytes()
+    answers = Answers(FakeHosts(shared))
+    for number in range(600):
+        for _ in range(repeats):
+            answers.find(key_of(b"/none?%d" % number), SECOND)
+        if number % 100 == 99:
+            kept = kept_bytes() - before
+            assert 0 < kept <= hot + young + one
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3])
+def test_a_flood_does_not_push_out_what_is_asked_for_often(
+    shared: Webroot, monkeypatch: pytest.MonkeyPatch, repeats: int
+) -> None:
+    monkeypatch.setattr("ashttpd.answers.HOT_BYTES", 100_000)
+    monkeypatch.setattr("ashttpd.answers.YOUNG_BYTES", 50_000)
+    hosts = FakeHosts(shared)
+    answers = Answers(hosts)
+    hot = key_of(b"/style.css")
+    for _ in range(2):
+        answers.find(hot, SECOND)
+    for second in range(3 * COLD_SECONDS):
+        for number in range(20):
+            for _ in range(repeats):
+                answers.find(key_of(b"/none?%d.%d" % (second, number), host=b"b"), SECOND)
+        hosts.asked.clear()
+        answers.find(hot, second_of(EPOCH + second))
+        assert hosts.asked == []
+
+
+def test_what_is_not_asked_for_any_more_makes_room(
+    shared: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashttpd.answers.HOT_BYTES", 20_000)
+    monkeypatch.setattr("ashttpd.answers.YOUNG_BYTES", 20_000)
+    hosts = FakeHosts(shared)
+    answers = Answers(hosts)
+    for number in range(50):
+        for _ in range(2):
+            answers.find(key_of(b"/none?%d" % number), SECOND)
+    later = second_of(EPOCH + COLD_SECONDS + 1)
+    needs_room = key_of(b"/?" + b"q" * 5_000)
+    for _ in range(2):
+        answers.find(needs_room, later)
+    for number in range(50):  # empties what was asked for once
+        answers.find(key_of(b"/other?%d" % number, host=b"b"), later)
+    hosts.asked.clear()
+    answers.find(needs_room, later)
+    assert hosts.asked == []
+
+
+@pytest.mark.parametrize("path", [b"/style.css", b"/", b"/edge.bin"])
+def test_a_damaged_small_body_is_500_until_it_is_whole_again(
+    own: Webroot, caplog: pytest.LogCaptureFixture, path: bytes
+) -> None:
+    answers = Answers(FakeHosts(own))
+    variant = variant_of(own, path)
+    middle = variant.body_offset + variant.body_length // 2
+    flip(own, middle)
+    for _ in range(3):
+        plan = answers.find(key_of(path), SECOND)
+        assert (plan.status, plan.body) == (500, ())
+        assert content_of(plan) == error_page(HTTPStatus.INTERNAL_SERVER_ERROR)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
+    assert "is damaged" in caplog.text
+    flip(own, middle)
+    assert answers.find(key_of(path), SECOND).status == 200
+
+
+@pytest.mark.xfail(reason="a part of a small body is not held against the digest of the whole")
+@pytest.mark.parametrize("field", [b"Rbytes=0-99", b"Rbytes=-100"])
+def test_a_part_of_a_damaged_small_body_is_500(own: Webroot, field: bytes) -> None:
+    variant = variant_of(own, b"/style.css")
+    flip(own, variant.body_offset + (0 if field.endswith(b"99") else variant.body_length - 1))
+    assert Answers(FakeHosts(own)).find(key_of(b"/style.css", field), SECOND).status == 500
+
+
+@pytest.mark.parametrize("path", [b"/style.css", b"/big.bin", b"/list"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_damaged_head_block_is_500(own: Webroot, path: bytes, method: bytes) -> None:
+    flip(own, variant_of(own, path).head_offset)
+    plan = Answers(FakeHosts(own)).find(key_of(path, method=method), SECOND)
+    assert plan.status == 500
+
+
+def test_a_file_that_was_truncated_is_500_and_the_memo_goes_on(own: Webroot) -> None:
+    answers = Answers(FakeHosts(own))
+    kept = answers.find(key_of(b"/style.css"), SECOND)
+    with open(own.path, "r+b") as file:
+        file.truncate(4096)
+    assert answers.find(key_of(b"/"), SECOND).status == 500
+    assert answers.find(key_of(b"/style.css"), SECOND) == kept
+
+
+def test_a_descriptor_that_fails_is_500(own: Webroot) -> None:
+    own.close()
+    assert Answers(FakeHosts(own)).find(key_of(b"/"), SECOND).status == 500
+
+
+def test_a_site_whose_file_was_overwritten_is_503_and_other_hosts_are_not(own: Webroot) -> None:
+    own.revoked = True
+    answers = Answers(FakeHosts(own))
+    assert answers.find(key_of(b"/"), SECOND).status == 503
+    assert answers.find(key_of(b"/", host=b"b"), SECOND).status == 404
+    assert answers.find(key_of(b"/", method=b"OPTIONS"), SECOND).status == 204

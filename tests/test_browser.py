@@ -1,0 +1,116 @@
+"""A real documentation site in a real browser: every page with all that belongs to it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from mkroot.build import Options, build
+from tests.browser import Browser, Message, browsing, find_chromium
+from tests.conftest import Engine
+from tests.servers import put, serving, skip_for_lack
+
+PROJECT: Final = Path(__file__).parent.parent
+PAGES: Final = ("/contents.html", "/core/engines.html", "/orm/quickstart.html")
+# Every page asks for this one, which the archive of this release came without.
+ABSENT: Final = "_static/default.css"
+# What a page of this site is made of, as the browser classifies it.
+KINDS: Final = {"Document", "Stylesheet", "Script", "Image"}
+
+
+@pytest.fixture(scope="session")
+def documentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site that `make run` serves; fetched where that was not run yet."""
+    site = PROJECT / "build" / "site"
+    if site.is_dir():
+        return site
+    site = tmp_path_factory.mktemp("documentation") / "site"
+    done = subprocess.run(
+        ["sh", str(PROJECT / "packaging" / "demo-site"), str(site)],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        skip_for_lack(f"no documentation site to look at: {done.stderr[-300:]}")
+    return site
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        skip_for_lack("chromium is not installed")
+    assert program is not None
+    with browsing(program, tmp_path_factory.mktemp("browser") / "profile") as running:
+        yield running
+
+
+def _loaded(events: list[Message], base: str) -> tuple[dict[str, int], set[str], list[str]]:
+    """Return the status of each URL of the site, the kinds of things that came, and failures."""
+    statuses: dict[str, int] = {}
+    kinds: set[str] = set()
+    names: dict[str, str] = {}
+    failures: list[str] = []
+    for event in events:
+        method, said = event["method"], event["params"]
+        if method == "Network.requestWillBeSent":
+            names[said["requestId"]] = said["request"]["url"]
+        elif method == "Network.responseReceived":
+            url = said["response"]["url"]
+            if url.startswith(base):
+                statuses[url] = said["response"]["status"]
+                kinds.add(said["type"])
+        elif method == "Network.loadingFailed":
+            url = names.get(said["requestId"], "?")
+            if url.startswith(base):
+                failures.append(f"{url}: {said['errorText']} {said.get('blockedReason', '')}")
+        elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
+            # A type that the browser refuses, a resource that is not there: they name their URL.
+            url = said["entry"].get("url", base)
+            if url.startswith(base):
+                failures.append(f"{url}: {said['entry']['text']}")
+        elif method == "Runtime.exceptionThrown":
+            failures.append(str(said["exceptionDetails"]))
+    return statuses, kinds, failures
+
+
+def test_three_pages_of_a_documentation_site_load_with_all_that_belongs_to_them(
+    browser: Browser, documentation: Path, engine: Engine, tmp_path: Path
+) -> None:
+    build(documentation, tmp_path / "webroot", Options(), lambda _: None)
+    vhosts = tmp_path / "vhosts"
+    vhosts.mkdir()
+    put(vhosts, "__default__", tmp_path / "webroot")
+    kinds: set[str] = set()
+    with serving(vhosts, *engine.options) as server:
+        base = f"http://127.0.0.1:{server.port}/"
+        absent = None if (documentation / ABSENT).exists() else base + ABSENT
+        # Asked for by the browser, not by a page.
+        icon = base + "favicon.ico"
+        for page in PAGES:
+            statuses, seen, failures = _loaded(browser.load(base + page[1:]), base)
+            if absent is not None:
+                assert statuses.pop(absent, 404) == 404
+                failures = [failure for failure in failures if absent not in failure]
+            statuses.pop(icon, None)
+            failures = [failure for failure in failures if icon not in failure]
+            assert not failures, page
+            assert len(statuses) > 5, page
+            assert set(statuses.values()) <= {200, 304}, statuses
+            assert browser.evaluate("document.querySelectorAll('h1').length") != 0, page
+            styles = (
+                "Array.from(document.styleSheets).every(sheet => sheet.href == absent || "
+                "sheet.cssRules.length > 0)"
+            ).replace("absent", json.dumps(absent or ""))
+            assert browser.evaluate(styles), page
+            images = "Array.from(document.images).every(image => image.naturalWidth > 0)"
+            assert browser.evaluate(images), page
+            kinds |= seen
+    assert kinds >= KINDS

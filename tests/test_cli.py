@@ -1,0 +1,135 @@
+"""The command line: what it takes, what it refuses, and how it says so."""
+
+from pathlib import Path
+
+import pytest
+
+from ashttpd import __version__
+from ashttpd.cli import MAX_THREADS, main, make_parser
+from tests.servers import Server, run_program, serving
+
+
+def test_help_shows_every_option_examples_signals_and_exit_statuses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for action in make_parser()._actions:
+        assert all(option in shown for option in action.option_strings)
+    for text in (
+        "examples:",
+        "ashttpd ./vhosts",
+        "mkroot ./public",
+        "SIGTERM",
+        "SIGHUP",
+        "exit status",
+    ):
+        assert text in shown, text
+
+
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 100
+
+
+def test_the_version_is_told() -> None:
+    done = run_program("--version")
+    assert (done.returncode, done.stdout) == (0, f"ashttpd {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "VHOSTS"),
+        (["--bind", "nonsense", "."], "'nonsense' is not HOST:PORT"),
+        (["--bind", "::1:80", "."], "an IPv6 address stands in brackets"),
+        (["--bind", "127.0.0.1:65536", "."], "a port from 0 to 65535"),
+        (["--processes", "2", "."], "'2': this version runs in one process"),
+        (["--processes", "0", "."], "'0': this version runs in one process"),
+        (["--threads", "0", "."], f"'0' is not a number from 1 to {MAX_THREADS}"),
+        (["--threads", "257", "."], f"'257' is not a number from 1 to {MAX_THREADS}"),
+        (["--threads", "-1", "."], "--threads"),
+        (["--threads", "two", "."], "'two' is not a number from 1"),
+        (["--threads", "\u00b2", "."], "is not a number from 1"),
+        (["--io", "mmap", "."], "invalid choice: 'mmap'"),
+        (["--model", "fork", "."], "invalid choice: 'fork'"),
+        (["--idle-seconds", "-1", "."], "--idle-seconds"),
+        (["--idle-seconds", "nan", "."], "'nan' is not a number of seconds from 0 to 86400"),
+        (["--head-seconds", "inf", "."], "'inf' is not a number of seconds"),
+        (["--drain-seconds", "soon", "."], "'soon' is not a number of seconds"),
+        (["--stall-seconds", "86401", "."], "'86401' is not a number of seconds"),
+        (["--unknown", "."], "--unknown"),
+    ],
+)
+def test_a_wrong_command_line_is_named_with_exit_status_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(arguments)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["uring", "aio"])
+def test_an_engine_of_a_later_version_is_named_with_exit_status_1(model: str) -> None:
+    done = run_program("--model", model, ".")
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"ashttpd: the {model} engine is not in this version; use --model threads\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["missing", "file", "x" * 300])
+def test_a_vhosts_that_is_no_directory_is_named_with_exit_status_1(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = run_program(str(tmp_path / name))
+    assert done.returncode == 1
+    assert done.stderr.startswith("ashttpd: ")
+    assert name in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_in_use_is_named_with_exit_status_1(server: Server) -> None:
+    address = f"127.0.0.1:{server.port}"
+    done = run_program("--bind", address, str(server.vhosts))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ashttpd: cannot listen on {address}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "192.0.2.1"])
+def test_an_address_that_cannot_be_bound_is_named_with_exit_status_1(
+    host: str, tmp_path: Path
+) -> None:
+    done = run_program("--bind", f"{host}:0", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ashttpd: cannot listen on {host}:0: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("threads", ["1", str(MAX_THREADS)])
+def test_the_fewest_and_the_most_threads_serve(site_vhosts: Path, threads: str) -> None:
+    with serving(site_vhosts, "--threads", threads) as server:
+        tasks = len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+        # The main thread and the acceptor besides.
+        assert tasks == int(threads) + 2
+        assert server.get("/hello.txt").status == 200
+
+
+def test_several_addresses_are_all_listened_on(site_vhosts: Path) -> None:
+    with serving(site_vhosts, "--bind", "127.0.0.1:0") as server:
+        log = server.log.wait_for(r"(?s)listening on .*:(\d+)/.*listening on .*:(\d+)/")
+        ports = {int(port) for port in log.groups()}
+        assert len(ports) == 2
+        for port in ports:
+            server.port = port
+            assert server.get("/hello.txt").status == 200
+
+
+def test_a_directory_without_sites_is_served_with_a_warning(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert server.get("/").status == 404
+        assert f"{tmp_path} holds no site yet" in server.log.text

@@ -1,0 +1,295 @@
+"""One connection: order, persistence, deadlines and ends, for any bytes in any division."""
+
+from http import HTTPStatus
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ashttpd.http.connection import TRANSITIONS, Connection, Event, Limits, State, Want
+from ashttpd.http.pages import error_page
+from ashttpd.http.plan import Plan
+from ashttpd.http.respond import refuse
+from ashttpd.http.scan import make_scan
+from fuzz.fakes import NOW, at, bytewise, connect, talk
+from fuzz.strategies import WIRES, heads
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+KEY = b"1k-GET /\nHa\n"
+LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+LAST_KEY = b"1c-GET /\nHa\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+LIMITS = Limits(
+    idle_seconds=60, head_seconds=10, stall_seconds=30, linger_seconds=5, linger_bytes=100
+)
+
+
+def opened() -> Connection:
+    return connect(make_scan(), LIMITS)[0]
+
+
+def answered(step: Plan | Want) -> bytes:
+    assert isinstance(step, Plan)
+    return step.head
+
+
+def in_state(state: State) -> Connection:
+    """Return a connection that came to a state as a peer would bring it there."""
+    connection = opened()
+    if state is State.READING:
+        connection.feed(HEAD[:9], NOW)
+    elif state is State.SENDING:
+        connection.feed(HEAD, NOW)
+    elif state is State.LINGERING:
+        connection.feed(POST, NOW)
+        connection.sent(NOW)
+    elif state is State.CLOSED:
+        connection.lost()
+    assert connection.state is state
+    return connection
+
+
+def test_the_table_gives_every_state_an_end() -> None:
+    assert set(TRANSITIONS) == set(State)
+    assert {table[Event.END] for table in TRANSITIONS.values()} == {State.CLOSED}
+
+
+def test_requests_in_one_piece_are_answered_one_by_one_in_their_order() -> None:
+    connection, source = connect(make_scan())
+    stream = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i for i in range(3))
+    first = connection.feed(stream, NOW)
+    assert answered(first) == b"1k-GET /0\nHa\n"
+    assert len(source.keys) == 1
+    assert answered(connection.sent(NOW)) == b"1k-GET /1\nHa\n"
+    assert answered(connection.sent(NOW)) == b"1k-GET /2\nHa\n"
+    assert connection.sent(NOW) is Want.READ
+    assert connection.state is State.IDLE
+
+
+def test_the_head_of_the_current_request_is_kept_for_the_log() -> None:
+    connection = opened()
+    connection.feed(HEAD + LAST, NOW)
+    assert connection.head == HEAD
+    connection.sent(NOW)
+    assert connection.head == LAST
+
+
+def test_the_head_of_a_request_that_came_in_parts_is_kept_for_the_log() -> None:
+    connection = opened()
+    for piece in bytewise(HEAD):
+        connection.feed(piece, NOW)
+    assert connection.head == HEAD
+
+
+def test_a_request_that_closes_ends_the_connection_at_once() -> None:
+    assert talk(opened(), [LAST]) == ([LAST_KEY], Want.CLOSE)
+
+
+def test_what_lies_behind_a_request_that_closes_makes_it_linger() -> None:
+    connection = opened()
+    assert talk(connection, [LAST + HEAD]) == ([LAST_KEY], Want.SHUTDOWN)
+    assert connection.state is State.LINGERING
+
+
+def test_a_request_with_a_body_lingers_and_its_body_is_no_request() -> None:
+    sent, want = talk(opened(), [POST + HEAD, HEAD])
+    assert sent == [b"1kbPOST /\nHa\n"]
+    assert want is Want.SHUTDOWN
+
+
+def test_a_lingering_connection_reads_up_to_its_limit_and_not_a_byte_more() -> None:
+    connection = in_state(State.LINGERING)
+    assert connection.feed(b"x" * 60, NOW) is Want.READ
+    assert connection.feed(HEAD + b"x" * (40 - len(HEAD)), NOW) is Want.READ
+    assert connection.feed(b"x", NOW) is Want.CLOSE
+    assert connection.state is State.CLOSED
+
+
+def test_a_lingering_connection_gets_no_more_time_by_sending() -> None:
+    connection = opened()
+    connection.feed(POST, at(0))
+    connection.sent(at(3))
+    assert connection.deadline == 8
+    connection.feed(b"x", at(7))
+    assert connection.deadline == 8
+
+
+def test_half_a_head_that_expires_is_answered_with_408_and_lingers() -> None:
+    connection = in_state(State.READING)
+    plan = connection.expired(at(10))
+    assert answered(plan) == refuse(HTTPStatus.REQUEST_TIMEOUT).at(NOW.second).head
+    assert connection.sent(at(10)) is Want.SHUTDOWN
+    assert connection.feed(HEAD[9:], at(11)) is Want.READ
+    assert connection.state is State.LINGERING
+
+
+@pytest.mark.parametrize(
+    "state", [State.IDLE, State.SENDING, State.LINGERING, State.CLOSED], ids=lambda s: s.name
+)
+def test_any_other_state_that_expires_closes(state: State) -> None:
+    connection = in_state(state)
+    assert connection.expired(at(100)) is Want.CLOSE
+    assert connection.state is State.CLOSED
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+def test_a_lost_peer_closes_any_state_and_frees_its_plan(state: State) -> None:
+    connection = in_state(state)
+    assert connection.lost() is Want.CLOSE
+    assert connection.state is State.CLOSED
+    assert connection.plan is None
+    assert connection.lost() is Want.CLOSE
+
+
+def test_deadlines_follow_what_is_waited_for() -> None:
+    connection = opened()
+    assert connection.deadline == 10  # the first head
+    connection.feed(HEAD[:5], at(1))
+    assert connection.deadline == 11  # a head that has begun
+    connection.feed(HEAD[5:20], at(9))
+    assert connection.deadline == 11  # slow bytes win no time
+    connection.feed(HEAD[20:], at(10))
+    assert connection.deadline == 40  # a reader that may stall
+    connection.progress(at(35))
+    assert connection.deadline == 65
+    connection.sent(at(50))
+    assert connection.deadline == 110  # the next request
+
+
+def test_a_part_of_the_next_head_behind_an_answer_has_the_time_of_a_head() -> None:
+    connection = opened()
+    connection.feed(HEAD + HEAD[:5], at(1))
+    assert connection.sent(at(20)) is Want.READ
+    assert connection.state is State.READING
+    assert connection.deadline == 30
+
+
+@pytest.mark.parametrize("state", [State.IDLE, State.CLOSED], ids=lambda state: state.name)
+def test_draining_closes_what_is_idle(state: State) -> None:
+    connection = in_state(state)
+    connection.drain()
+    assert connection.state is State.CLOSED
+
+
+def test_draining_lets_half_a_head_finish_and_its_answer_closes() -> None:
+    connection = in_state(State.READING)
+    assert connection.drain() is Want.READ
+    assert answered(connection.feed(HEAD[9:], NOW)) == LAST_KEY
+    assert connection.sent(NOW) is Want.CLOSE
+
+
+def test_draining_lets_the_answer_under_way_finish_and_then_closes() -> None:
+    connection = in_state(State.SENDING)
+    connection.drain()
+    assert connection.state is State.SENDING
+    assert connection.sent(NOW) is Want.CLOSE
+
+
+def test_draining_answers_the_next_of_a_pipeline_with_close_and_no_other() -> None:
+    connection = opened()
+    connection.feed(HEAD * 3, NOW)
+    connection.drain()
+    assert answered(connection.sent(NOW)) == LAST_KEY
+    assert connection.sent(NOW) is Want.SHUTDOWN
+
+
+def test_sent_without_a_plan_is_our_bug() -> None:
+    with pytest.raises(AssertionError, match="nothing was to be sent"):
+        opened().sent(NOW)
+
+
+def test_a_plan_that_the_engine_found_itself_goes_the_way_of_any_other() -> None:
+    fed, taken = opened(), opened()
+    plan = fed.feed(HEAD, at(3))
+    assert isinstance(plan, Plan)
+    taken.take(HEAD, plan, at(3))
+    for connection in (fed, taken):
+        assert (connection.state, connection.head, connection.plan) == (State.SENDING, HEAD, plan)
+        assert connection.deadline == 33
+        assert connection.sent(at(4)) is Want.READ
+        assert (connection.state, connection.deadline) == (State.IDLE, 64)
+
+
+def test_a_refused_request_is_not_followed_by_another_answer() -> None:
+    sent, want = talk(opened(), [b"GET / HTTP/3.0\r\n" + HEAD])
+    assert len(sent) == 1
+    assert error_page(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED) in sent[0]
+    assert want is Want.SHUTDOWN
+
+
+class Peer(RuleBasedStateMachine):
+    """Any peer, any engine: a connection in any order of events answers as one fed whole does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = connect(make_scan(), LIMITS)[0]
+        self.stream = b""
+        self.fed = b""
+        self.sent: list[bytes] = []
+        self.want: Want | None = Want.READ
+        self.disturbed = False
+
+    def take(self, step: Plan | Want) -> None:
+        self.want = None if isinstance(step, Plan) else step
+
+    @initialize(stream=st.lists(WIRES | heads().map(lambda head: head.wire), max_size=3))
+    def open(self, stream: list[bytes]) -> None:
+        self.stream = b"".join(stream)
+
+    @precondition(lambda self: self.want in (Want.READ, Want.SHUTDOWN) and self.stream)
+    @rule(size=st.integers(1, 400))
+    def feed(self, size: int) -> None:
+        piece, self.stream = self.stream[:size], self.stream[size:]
+        lingering = self.connection.state is State.LINGERING
+        step = self.connection.feed(piece, NOW)
+        if not lingering:
+            self.fed += piece
+        self.take(step)
+
+    @precondition(lambda self: self.connection.plan is not None)
+    @rule()
+    def send(self) -> None:
+        assert self.connection.plan is not None
+        self.sent.append(self.connection.plan.head)
+        self.take(self.connection.sent(NOW))
+
+    @precondition(lambda self: self.connection.plan is not None)
+    @rule()
+    def progress(self) -> None:
+        self.connection.progress(NOW)
+
+    @precondition(lambda self: self.want is not Want.CLOSE)
+    @rule()
+    def drain(self) -> None:
+        self.disturbed = True
+        if self.connection.drain() is Want.CLOSE:
+            self.want = Want.CLOSE
+
+    @precondition(lambda self: self.want is not Want.CLOSE)
+    @rule()
+    def expire(self) -> None:
+        self.disturbed = True
+        self.take(self.connection.expired(NOW))
+
+    @rule()
+    def lose(self) -> None:
+        self.disturbed = True
+        self.take(self.connection.lost())
+
+    @invariant()
+    def what_it_wants_fits_its_state(self) -> None:
+        state = self.connection.state
+        assert (self.connection.plan is not None) == (state is State.SENDING)
+        assert (self.want is Want.CLOSE) == (state is State.CLOSED)
+        assert (self.want is None) == (state is State.SENDING)
+
+    def teardown(self) -> None:
+        if self.disturbed or not self.fed:
+            return
+        whole, _want = talk(connect(make_scan(), LIMITS)[0], [self.fed])
+        if self.want is Want.READ and self.connection.state is not State.LINGERING:
+            assert self.sent == whole
+        assert self.sent == whole[: len(self.sent)]
+
+
+TestPeer = Peer.TestCase

@@ -1,0 +1,187 @@
+"""Each pattern accepts its rule and nothing else, in linear work."""
+
+import re
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from typing import Any
+
+import pytest
+
+from ashttpd.http import grammar, scan, target
+
+ACCEPTED = [
+    (grammar.ENTITY_TAG, [b'""', b'"a"', b'W/"a"', b'"!#~\x80\xff"', b'","', b'"W/"']),
+    (
+        grammar.ENTITY_TAG_LIST,
+        [b'"a"', b'"a","b"', b' , "a" ,\t, W/"b" , ', b'"a",,,', b',,"a"', b'"a,b" ,"c"'],
+    ),
+    (
+        grammar.BYTE_RANGE,
+        [b"bytes=0-0", b"BYTES=0-", b"Bytes=-1", b"bytes= \t0-9 ", b"bytes=9-1"],
+    ),
+    (
+        grammar.MEDIA_RANGE,
+        [b"a/b", b"*/*", b" a/* ", b"a/b;q=1", b"a/b ; c=d;q=0.5", b"!#$/x+y"],
+    ),
+    (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
+    (scan._METHOD_START, [b"G", b"!", b"~"]),
+    (scan._TARGET, [b"", b"/", b'!"$%~']),
+    (scan._VERSION, [b"HTTP/1.1", b"HTTP/0.9", b"HTTP/9.9"]),
+    (scan._ABSOLUTE, [b"http://a", b"HTTPS://a:1/b?c", b"http://?", b"http://"]),
+    (scan._FIELD, [b"a:", b"a: b", b"a:b:c\n", b"~!: \xff"]),
+    (scan._VALUE, [b"", b" \t~!", b"\x80\xff"]),
+    (scan._HOST, [b"a", b"A.b:80", b"[::1]", b"%41", b"~!$&'()*+,;="]),
+    (scan._LENGTH, [b"0", b"9" * 18]),
+    (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
+    (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
+    (target._ESCAPE, [b"%00", b"%fF", b"%"]),
+    (target._UNSAFE, [b"%", b"?", b"#", b" ", b"\0", b"\n", b"\xff", b'"', b"["]),
+]
+REJECTED = [
+    (
+        grammar.ENTITY_TAG,
+        [b"", b"a", b'"', b'"a', b'a"', b'w/"a"', b'W"a"', b'"a b"', b'"\x7f"', b'"""', b'"a"\n'],
+    ),
+    (
+        grammar.ENTITY_TAG_LIST,
+        [
+            b"",
+            b" ",
+            b",",
+            b",,",
+            b'"a" "b"',
+            b'"a""b"',
+            b'"a",b',
+            b'"a";',
+            b"*",
+            b'"a"\n',
+            b'"a",*',
+        ],
+    ),
+    (
+        grammar.BYTE_RANGE,
+        [
+            b"",
+            b"bytes",
+            b"bytes=",
+            b"bytes=-",
+            b"bytes=0",
+            b"bytes=a-b",
+            b"bytes=0-1,2-3",
+            b"byte=0-1",
+            b"bytes =0-1",
+            b"bytes=0 -1",
+            b"bytes=0- 1",
+            b"bytes=+0-1",
+            b"bytes=--1",
+            b"bytes=0-1\n",
+            b"bytes=\xb2-",
+            b"items=0-1",
+        ],
+    ),
+    (
+        grammar.MEDIA_RANGE,
+        [b"", b"a", b"a/", b"/b", b"a /b", b"a/b c", b"a/b,c/d", b"a/b/c"],
+    ),
+    (scan._METHOD, [b" ", b"G T", b"(", b"\xe4", b"G\n"]),
+    (scan._METHOD_START, [b"", b"\x16", b" ", b"\0", b"\r"]),
+    (scan._TARGET, [b"#", b" ", b"\x7f", b"\x80", b"\0", b"/\n"]),
+    (scan._VERSION, [b"", b"http/1.1", b"HTTP/1", b"HTTP/11", b"HTTP/1.1\n", b"HTTP/1.\xb2"]),
+    (scan._ABSOLUTE, [b"", b"/", b"http:/a", b"ftp://a", b"xhttp://a", b"httpss://a"]),
+    (scan._FIELD, [b"", b":", b"a", b"a :", b" a:", b"\xe4:", b"a\n:"]),
+    (scan._VALUE, [b"\0", b"\r", b"\n", b"\x7f", b"\x1f", b"a\n"]),
+    (scan._HOST, [b"", b"a b", b"a/b", b"u@a", b"a?", b"a#", b"\xe4", b"a\n", b"<", b"\\", b'"']),
+    (scan._LENGTH, [b"", b"+1", b"-1", b"1,1", b" 1", b"0x1", b"9" * 19, b"1\n", b"\xb2"]),
+    (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
+    (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
+    (target._ESCAPE, [b"", b"%0", b"%0g", b"a", b"%%"]),
+    (target._UNSAFE, [b"", b"a", b"Z", b"0", b"/", b":", b"@", b"-", b"~", b"$", b"'", b"aa"]),
+]
+PATTERNS = [pattern for pattern, _texts in ACCEPTED]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(pattern, text) for pattern, texts in ACCEPTED for text in texts]
+)
+def test_a_pattern_accepts_its_rule(pattern: re.Pattern[bytes], text: bytes) -> None:
+    assert pattern.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(pattern, text) for pattern, texts in REJECTED for text in texts]
+)
+def test_a_pattern_rejects_what_its_rule_does_not_say(
+    pattern: re.Pattern[bytes], text: bytes
+) -> None:
+    assert not pattern.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "weight"),
+    [
+        (b";q=0", b"0"),
+        (b";q=0.", b"0."),
+        (b"; Q=0.123", b"0.123"),
+        (b";q=1.000 ", b"1.000"),
+        (b";level=1;q=0.5", b"0.5"),
+        (b";q=0.5;ext", b"0.5"),
+    ],
+)
+def test_a_weight_is_found_among_parameters(parameters: bytes, weight: bytes) -> None:
+    match = grammar.WEIGHT.search(parameters)
+    assert match is not None
+    assert match[1] == weight
+
+
+@pytest.mark.parametrize(
+    "parameters", [b"", b";q=", b";q=2", b";q=1.001", b";q=0.1234", b";q=-1", b";xq=1", b";q =1"]
+)
+def test_what_is_no_weight_is_not_found(parameters: bytes) -> None:
+    assert grammar.WEIGHT.search(parameters) is None
+
+
+def test_every_pattern_of_the_modules_has_cases() -> None:
+    named = {
+        value
+        for module in (grammar, scan, target)
+        for value in vars(module).values()
+        if isinstance(value, re.Pattern)
+    }
+    assert named == {*PATTERNS, grammar.WEIGHT}
+    assert {pattern for pattern, _texts in REJECTED} == set(PATTERNS)
+
+
+def ambiguous_loops(pattern: Any, *, inside: bool = False) -> list[str]:
+    """Return the loops of a parsed pattern that stand within another and may give bytes back.
+
+    Those are what exponential work is made of; a possessive loop never gives back.
+    """
+    found = []
+    for op, argument in pattern:
+        if op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
+            _low, high, body = argument
+            loops = high > 1
+            if loops and inside:
+                found.append(str(body))
+            found += ambiguous_loops(body, inside=inside or loops)
+        elif op is sre.POSSESSIVE_REPEAT:
+            _low, high, body = argument
+            found += ambiguous_loops(body, inside=inside or high > 1)
+        elif op is sre.SUBPATTERN:
+            found += ambiguous_loops(argument[3], inside=inside)
+        elif op is sre.BRANCH:
+            for branch in argument[1]:
+                found += ambiguous_loops(branch, inside=inside)
+    return found
+
+
+def test_the_check_for_ambiguous_loops_finds_the_list_that_took_exponential_time() -> None:
+    assert ambiguous_loops(parser.parse(rb'"a"(?:[ \t]*,[ \t]*(?:"a")?)*'))
+    assert not ambiguous_loops(parser.parse(rb'"a"(?:[ \t]*+,[ \t]*+(?:"a")?+)*+'))
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, grammar.WEIGHT])
+def test_no_pattern_has_a_loop_within_a_loop_that_gives_bytes_back(
+    pattern: re.Pattern[bytes],
+) -> None:
+    assert ambiguous_loops(parser.parse(pattern.pattern)) == []

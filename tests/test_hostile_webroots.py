@@ -1,0 +1,561 @@
+"""Webroots made to harm: every checksum is right, the content is not.
+
+Each has to give WebrootError, when it is opened, looked into or verified, soon and in little
+memory, and never anything else. Some lie in tests/data/bad, named for what is wrong with them.
+"""
+
+import json
+import os
+import resource as limits
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
+from mkroot.build import Options
+from mkroot.inspect import Extraction, cat, describe, diff, list_resources
+from mkroot.verify import verify
+from tests.trees import ROOT, make, plain_environment, plant
+from tests.webroots import Draft, Part, opened, paths_in, take_apart
+
+BAD: Final = Path(__file__).parent / "data" / "bad"
+# A hang is for ever; a busy machine is slow.
+SOON_SECONDS: Final = 10.0
+A, D, SLASHLESS = b"/a.txt", b"/dir/", b"/dir"
+HUGE: Final = 2**63
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    directory = tmp_path_factory.mktemp("healthy")
+    plant(directory / "source", {b"a.txt": b"some text", b"b.txt": b"more", b"dir": {b"x": b""}})
+    make(directory / "source", directory / "out", Options(listing=True))
+    return (directory / "out").read_bytes()
+
+
+@pytest.fixture
+def draft(healthy: bytes) -> Draft:
+    return take_apart(healthy)
+
+
+def faults(path: Path) -> list[str]:
+    """What opening, verifying and each use of a file say; other errors are not caught."""
+    try:
+        webroot = Webroot(str(path))
+    except WebrootError as error:
+        return [f"open: {error}"]
+    found = [f"verify: {fault}" for fault in verify(webroot)]
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: [webroot.lookup(path) for path in (A, D, SLASHLESS, b"/", b"/b.txt", b"/none")],
+        lambda: [webroot.head_block(v) for _, r in webroot.resources() for v in r.variants],
+        lambda: list(list_resources(webroot)),
+        lambda: list(describe(webroot)),
+        lambda: list(diff(webroot, webroot)),
+        lambda: cat(webroot, "/a.txt", BytesIO()),
+    )
+    for use in uses:
+        try:
+            use()
+        except (WebrootError, LookupError) as error:
+            found.append(f"use: {error}")
+    webroot.close()
+    return found
+
+
+def assert_refused(tmp_path: Path, packed: bytes) -> list[str]:
+    (tmp_path / "bad").write_bytes(packed)
+    start = time.monotonic()
+    found = faults(tmp_path / "bad")
+    assert found
+    assert time.monotonic() - start < SOON_SECONDS
+    return found
+
+
+def assert_refused_when_opened(tmp_path: Path, packed: bytes) -> None:
+    assert assert_refused(tmp_path, packed)[0].startswith("open: ")
+
+
+def test_a_draft_that_nobody_changed_is_the_file_itself(healthy: bytes, tmp_path: Path) -> None:
+    packed = take_apart(healthy).packed()
+    assert packed == healthy
+    (tmp_path / "good").write_bytes(packed)
+    assert faults(tmp_path / "good") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("magic", b"\x89ASHTTPD\n\x1a\n\0\0\0\0\0"),
+        ("major", 0),
+        ("major", 2),
+        ("incompatible", 1),
+        ("incompatible", 1 << 31),
+        ("file_size", 0),
+        ("file_size", HUGE),
+        ("table_offset", 0),
+        ("table_offset", HUGE),
+        ("section_count", 0),
+        ("section_count", 65),
+        ("section_count", 2**32 - 1),
+        ("longest_probe", 0),
+        ("longest_probe", 4097),
+        ("longest_probe", 2**32 - 1),
+        ("resource_count", 2**64 - 1),
+        ("resource_count", HUGE),
+        ("homes", 0),
+        ("homes", HUGE),
+        ("homes", 2**64 - 1),
+        ("extents_stop", 0),
+        ("extents_stop", 4095),
+        ("extents_stop", HUGE),
+        ("site_id", bytes(32)),
+        ("signature_offset", 1),
+        ("signature_length", HUGE),
+        ("zero", 1),
+    ],
+)
+def test_a_lie_in_the_superblock_is_refused_when_opened(
+    draft: Draft, tmp_path: Path, field: str, value: int | bytes
+) -> None:
+    draft.lies[field] = value
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("resource_count", 0),
+        ("resource_count", 5),
+        ("resource_count", 8),
+        ("homes", 1),
+        ("homes", 15),
+        ("extents_stop", 4096),
+    ],
+)
+def test_a_count_that_is_a_little_wrong_is_found(
+    draft: Draft, tmp_path: Path, field: str, value: int
+) -> None:
+    draft.lies[field] = value
+    assert_refused(tmp_path, draft.packed())
+
+
+def test_a_longest_probe_that_is_longer_than_needed_changes_nothing(
+    draft: Draft, tmp_path: Path
+) -> None:
+    draft.lies["longest_probe"] = 4096
+    (tmp_path / "odd").write_bytes(draft.packed())
+    assert faults(tmp_path / "odd") == []
+
+
+def test_a_higher_minor_version_is_read_with_what_it_has_in_zero_bytes(
+    draft: Draft, tmp_path: Path
+) -> None:
+    draft.lies |= {"minor": 7, "zero": 1, "signature_offset": 4096}
+    (tmp_path / "newer").write_bytes(draft.packed())
+    with opened(tmp_path / "newer") as webroot:
+        assert webroot.lookup(A) is not None
+
+
+@pytest.mark.parametrize("kind", [b"INDX", b"RSRC", b"STRS", b"RULE", b"META"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("offset", 0),
+        ("offset", 64),
+        ("offset", HUGE),
+        ("offset", 2**64 - 64),
+        ("length", 0),
+        ("length", HUGE),
+        ("length", 2**64 - 1),
+        ("sha256", bytes(32)),
+        ("type", b"NEW1"),
+        ("type", b"\0\0\0\0"),
+    ],
+)
+def test_a_lie_in_the_section_table_is_refused(
+    draft: Draft, tmp_path: Path, kind: bytes, field: str, value: int | bytes
+) -> None:
+    draft.part(kind).lies[field] = value
+    found = assert_refused(tmp_path, draft.packed())
+    assert found[0].startswith("open: ") or (kind, field) == (b"META", "sha256")
+
+
+def test_a_missing_section_is_refused(healthy: bytes, tmp_path: Path) -> None:
+    for number in range(5):
+        draft = take_apart(healthy)
+        del draft.parts[number]
+        assert_refused_when_opened(tmp_path, draft.packed())
+
+
+def test_a_section_that_stands_twice_is_refused(draft: Draft, tmp_path: Path) -> None:
+    draft.parts.append(draft.parts[0])
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+def test_an_unknown_required_section_is_refused(draft: Draft, tmp_path: Path) -> None:
+    draft.parts.append(Part(b"WHAT", bytearray(b"?")))
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_an_unknown_optional_section_is_skipped(draft: Draft, tmp_path: Path, place: int) -> None:
+    draft.parts.insert(place, Part(b"WHAT", bytearray(b"?" * 100), required=False))
+    (tmp_path / "newer").write_bytes(draft.packed())
+    assert faults(tmp_path / "newer") == []
+
+
+@pytest.mark.parametrize("kind", [b"\x1b[2J", b"A\nOK", b"ABC\0", b"\xff\xff\xff\xff"])
+def test_a_section_type_that_is_no_four_letters_is_refused_and_not_printed_as_it_is(
+    draft: Draft, tmp_path: Path, kind: bytes
+) -> None:
+    draft.parts.append(Part(kind, bytearray(b"?"), required=False))
+    found = assert_refused(tmp_path, draft.packed())
+    assert all(fault.isprintable() for fault in found)
+
+
+@pytest.mark.parametrize("status", [0, 99, 100, 199, 204, 205, 206, 304, 600, 1000, 65_535])
+def test_a_status_that_no_server_can_send_is_refused(
+    draft: Draft, tmp_path: Path, status: int
+) -> None:
+    draft.set_record(A, "status", status)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(A, 301), (A, 302), (SLASHLESS, 200), (SLASHLESS, 404)]
+)
+def test_a_location_with_the_wrong_status_or_none_is_refused(
+    draft: Draft, tmp_path: Path, path: bytes, status: int
+) -> None:
+    draft.set_record(path, "status", status)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("record_length", 0),
+        ("record_length", 8),
+        ("record_length", 193),
+        ("record_length", 2**32 - 8),
+        ("variant_count", 0),
+        ("variant_count", 255),
+        ("path_length", 0),
+        ("path_length", 2**32 - 1),
+        ("location_length", 2**32 - 1),
+        ("head_offset", 0),
+        ("head_offset", 4095),
+        ("head_offset", HUGE),
+        ("head_offset", 2**64 - 1),
+        ("body_offset", 0),
+        ("body_offset", HUGE),
+        ("body_length", HUGE),
+        ("body_length", 2**64 - 1),
+        ("head_length", 0),
+        ("head_length", 1),
+        ("head_length", 65_537),
+        ("head_length", 2**32 - 1),
+        ("validators_length", 2**32 - 1),
+        ("validators_length", 3),
+        ("validators_length", 0),
+        ("fields_length", 0),
+        ("fields_length", 2**32 - 1),
+        ("fields_length", 60),
+        ("media_type", 65_535),
+        ("coding", 4),
+        ("coding", 65_535),
+    ],
+)
+def test_a_lie_in_a_record_is_refused(draft: Draft, tmp_path: Path, field: str, value: int) -> None:
+    draft.set_record(A, field, value)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    "where", ["superblock", "record", "record flags", "variant", "table", "table flags"]
+)
+def test_bytes_and_bits_that_have_to_be_zero_are_checked_by_verify(
+    draft: Draft, tmp_path: Path, where: str
+) -> None:
+    if where == "superblock":
+        draft.lies["zero"] = 1
+    elif where == "record":
+        draft.set_record(A, "zero", 1)
+    elif where == "record flags":
+        draft.set_record(A, "flags", 2)
+    elif where == "variant":
+        # The byte of a variant's field, not that of the record of the same name.
+        draft.part(b"RSRC").data[draft.record_of(A) + 72] = 1
+    elif where == "table flags":
+        draft.part(b"RSRC").lies["flags"] = 3
+    else:
+        draft.part(b"RSRC").lies["zero"] = 1
+    assert_refused(tmp_path, draft.packed())
+
+
+def test_padding_behind_a_record_that_is_not_zero_is_found(draft: Draft, tmp_path: Path) -> None:
+    stop = draft.record_of(A) + draft.get_record(A, "record_length")
+    assert draft.part(b"RSRC").data[stop - 1] == 0
+    draft.part(b"RSRC").data[stop - 1] = 1
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("shift", [-1, 1, -64, 64])
+@pytest.mark.parametrize("field", ["head_offset", "body_offset", "body_length", "head_length"])
+def test_an_extent_that_overlaps_another_is_found(
+    draft: Draft, tmp_path: Path, field: str, shift: int
+) -> None:
+    value = draft.get_record(A, field) + shift
+    draft.set_record(A, field, value % 2**32 if field == "head_length" else value % 2**64)
+    assert_refused(tmp_path, draft.packed())
+
+
+def test_a_body_with_the_right_digest_that_overlaps_another_is_found(
+    draft: Draft, tmp_path: Path
+) -> None:
+    offset, length = (draft.get_record(A, name) for name in ("body_offset", "body_length"))
+    part = draft.extents[offset - 4096 + 1 : offset - 4096 + length]
+    data = draft.part(b"RSRC").data
+    other = draft.record_of(b"/b.txt")
+    draft.set_record(b"/b.txt", "body_offset", offset + 1)
+    draft.set_record(b"/b.txt", "body_length", length - 1)
+    data[other + 96 : other + 128] = sha256(part).digest()
+    found = assert_refused(tmp_path, draft.packed())
+    assert any("overlap" in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    "path", [b"xa.txt", b"/\0.txt", b"a/.txt", b"\0a.txt"], ids=["x", "nul", "relative", "first"]
+)
+def test_a_path_that_no_request_can_have_is_refused(
+    draft: Draft, tmp_path: Path, path: bytes
+) -> None:
+    draft.rename(A, path)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    "location", [b"/d\r\n/", b"/dir ", b"/d\0r/", b"/d\xffr/", b"/d\tr/", b"/d\x7fr/"]
+)
+def test_a_location_that_would_split_a_response_is_refused(
+    draft: Draft, tmp_path: Path, location: bytes
+) -> None:
+    draft.replace_in_record(SLASHLESS, b"/dir/", location)
+    assert_refused(tmp_path, draft.packed())
+
+
+def test_an_index_that_leads_to_another_record_is_refused(draft: Draft, tmp_path: Path) -> None:
+    index = draft.part(b"INDX").data
+    index[draft.slot_of(A) + 16 : draft.slot_of(A) + 24] = index[
+        draft.slot_of(D) + 16 : draft.slot_of(D) + 24
+    ]
+    found = assert_refused(tmp_path, draft.packed())
+    assert any(fault.startswith("use: the index leads from") for fault in found)
+
+
+@pytest.mark.parametrize("record", [0, 1, 9, 12, 1 << 20, HUGE, 2**64 - 8, 2**64 - 1])
+def test_a_slot_that_leads_nowhere_is_refused(draft: Draft, tmp_path: Path, record: int) -> None:
+    start = draft.slot_of(A) + 16
+    draft.part(b"INDX").data[start : start + 8] = record.to_bytes(8, "little")
+    assert_refused(tmp_path, draft.packed())
+
+
+def test_an_index_of_equal_slots_ends_every_lookup(draft: Draft, tmp_path: Path) -> None:
+    index = draft.part(b"INDX").data
+    slot = index[draft.slot_of(A) : draft.slot_of(A) + 24]
+    index[:] = slot * (len(index) // 24)
+    draft.lies["longest_probe"] = 4096
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("length", [0, 1, 23, 25])
+def test_an_index_of_half_a_slot_is_refused(draft: Draft, tmp_path: Path, length: int) -> None:
+    del draft.part(b"INDX").data[length:]
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+def test_an_index_with_slots_that_nobody_needs_is_refused(draft: Draft, tmp_path: Path) -> None:
+    draft.part(b"INDX").data += bytes(24 * 100)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"\xff\xff\xff\xff",
+        b"\x01\0\0\0",
+        b"\x01\0\0\0\xff\xffshort",
+        b"\x01\0\0\0\x01\0\n",
+        b"\x01\0\0\0\x01\0\xff",
+        b"\0\0\0\0more",
+        b"\0\0\x01\0" + b"\0\0" * 65_536,
+        b"\0\0\0\0",
+    ],
+)
+def test_strings_that_are_malformed_or_missing_are_refused(
+    draft: Draft, tmp_path: Path, data: bytes
+) -> None:
+    draft.part(b"STRS").data = bytearray(data)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\0\0\0\0\0", b"\x01\0\0\0\x01\0\0\0\0\0"])
+def test_rules_of_unknown_kinds_are_refused(draft: Draft, tmp_path: Path, data: bytes) -> None:
+    draft.part(b"RULE").data = bytearray(data)
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nothing",
+        b"[]",
+        b'"text"',
+        b"{",
+        b'{"a": ' * 100_000,
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"a": ' + b"9" * 100_000 + b"}",
+        b'{"\xff": 1}',
+        b'{"a": "' + b"x" * (1 << 20) + b'"}',
+    ],
+    ids=["empty", "text", "list", "string", "open", "deep", "deeper", "number", "bytes", "large"],
+)
+def test_metadata_that_is_no_json_object_is_refused(
+    draft: Draft, tmp_path: Path, data: bytes
+) -> None:
+    draft.part(b"META").data = bytearray(data)
+    assert_refused(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("depth", range(1, 1000, 37))
+def test_metadata_of_any_depth_is_shown_or_refused(
+    draft: Draft, tmp_path: Path, depth: int
+) -> None:
+    draft.part(b"META").data = bytearray(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+    (tmp_path / "deep").write_bytes(draft.packed())
+    # How deep is too deep is for the interpreter to say.
+    with opened(tmp_path / "deep") as webroot, suppress(WebrootError):
+        assert dict(describe(webroot))["a"] == "[" * depth + "]" * depth
+
+
+def test_metadata_with_control_characters_is_shown_without_them(
+    draft: Draft, tmp_path: Path
+) -> None:
+    meta = {"\x1b[2Jname\n": "\x1b[2Jvalue\n", "\ud800": "\udcff"}
+    draft.part(b"META").data = bytearray(json.dumps(meta).encode("ascii"))
+    (tmp_path / "controls").write_bytes(draft.packed())
+    with opened(tmp_path / "controls") as webroot:
+        for name, value in describe(webroot):
+            assert name.isprintable()
+            assert value.isprintable()
+
+
+@pytest.mark.parametrize("kind", [b"INDX", b"RSRC", b"STRS", b"RULE", b"META"])
+def test_a_section_of_three_gigabytes_of_nothing_is_refused_in_little_memory(
+    healthy: bytes, tmp_path: Path, kind: bytes
+) -> None:
+    path = write_sparse(take_apart(healthy), tmp_path / "sparse", kind, 3 << 30)
+    if path.stat().st_blocks * 512 > 1 << 30:
+        pytest.skip("the file system here has no sparse files")
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "from mkroot.cli import main\n"
+        "sys.exit(main(['--verify', sys.argv[1]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path],
+        cwd=ROOT,
+        env=plain_environment(),
+        capture_output=True,
+        timeout=SOON_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b": damaged: " in done.stdout
+    assert b"memory" not in done.stdout
+
+
+def write_sparse(draft: Draft, path: Path, kind: bytes, length: int) -> Path:
+    """Write a webroot with one section of many zero bytes, which its digest need not match."""
+    part = draft.part(kind)
+    position = draft.parts.index(part)
+    # The sections behind go where they have to; only the holes are not written.
+    part.data = bytearray()
+    before = draft.packed()
+    start = int.from_bytes(before[-64 * 5 :][64 * position + 8 :][:8], "little")
+    part.lies["length"] = length
+    grown = -(-length // 64) * 64
+    offset = start + grown
+    for later in draft.parts[position + 1 :]:
+        later.lies["offset"] = offset
+        offset = -(-(offset + len(later.data)) // 64) * 64
+    draft.lies |= {"table_offset": offset, "file_size": offset + 64 * 5}
+    packed = draft.packed()
+    behind = sum(-(-len(later.data) // 64) * 64 for later in draft.parts[position + 1 :])
+    with path.open("wb") as file:
+        file.write(packed[:start])
+        file.seek(start + grown)
+        file.write(packed[len(packed) - 64 * 5 - behind :])
+    assert path.stat().st_size == offset + 64 * 5
+    return path
+
+
+def test_lookups_in_a_hostile_index_are_soon_over(tmp_path: Path, draft: Draft) -> None:
+    # A million slots of the least hash, all of which a lookup of anything would have to pass.
+    draft.part(b"INDX").data = bytearray((bytes(15) + b"\1" + b"\x08" + bytes(7)) * 1_000_000)
+    draft.lies |= {"longest_probe": 4096, "homes": 999_000, "resource_count": 1_000_000}
+    (tmp_path / "slow").write_bytes(draft.packed())
+    start = time.monotonic()
+    with opened(tmp_path / "slow") as webroot:
+        for number in range(100):
+            assert webroot.lookup(b"/%d" % number) is None
+    assert time.monotonic() - start < SOON_SECONDS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(b"/../x", b"/..", b"/.", b"/./x", b"/a/../../x", b"/../../../../tmp/x", b"/../x/"),
+        *(b"/../", b"//x", b"///", b"/a//x", b"/a/./x", b"/a/.."),
+    ],
+)
+def test_extracting_never_leaves_the_directory(tmp_path: Path, path: bytes) -> None:
+    name = b"y" * (len(path) - 1)
+    make(plant(tmp_path / "source", {name: b"content"}), tmp_path / "good")
+    draft = take_apart((tmp_path / "good").read_bytes())
+    draft.rename(b"/" + name, path)
+    (tmp_path / "hostile").write_bytes(draft.packed())
+    (tmp_path / "in").mkdir()
+    with opened(tmp_path / "hostile") as webroot:
+        assert path in paths_in(webroot)
+        with pytest.raises(WebrootError, match="no path of a file"):
+            Extraction(webroot, tmp_path / "in" / "directory").run()
+    assert sorted(os.listdir(tmp_path)) == ["good", "hostile", "in", "source"]
+    assert os.listdir(tmp_path / "in") == ["directory"]
+    assert os.listdir(tmp_path / "in" / "directory") == []
+
+
+@pytest.mark.parametrize("path", sorted(BAD.glob("*.webroot")), ids=lambda path: path.stem)
+def test_each_bad_file_is_refused(path: Path) -> None:
+    before = limits.getrusage(limits.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    assert faults(path)
+    assert time.monotonic() - start < SOON_SECONDS
+    assert limits.getrusage(limits.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_there_are_bad_files() -> None:
+    assert len(list(BAD.glob("*.webroot"))) >= 8

@@ -1,0 +1,77 @@
+"""Addresses and listening sockets: what is understood, what is refused and how it is named."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from ashttpd.listen import UNSENT_BYTES, Address, AddressError, describe, listen, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", Address("127.0.0.1", 8080)),
+        ("localhost:0", Address("localhost", 0)),
+        ("[::1]:65535", Address("::1", 65535)),
+        (":80", Address("", 80)),
+        ("site.example:080", Address("site.example", 80)),
+    ],
+)
+def test_host_and_port_are_understood(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "80", "host", "host:", "host:x", "host:-1", "host:65536", "::1:80", "a:\u00b2"),
+        *("host:" + "9" * 5000, "[::1]", "host: 80", "http://host:80"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_host_and_port_is_refused_and_named(text: str) -> None:
+    with pytest.raises(AddressError) as refused:
+        parse_address(text)
+    assert repr(text) in str(refused.value)
+
+
+def test_a_listener_takes_connections_does_not_block_and_says_where_it_is() -> None:
+    with listen(Address("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert describe(listener) == f"http://127.0.0.1:{port}/"
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        with socket.create_connection(("127.0.0.1", port)):
+            peer, _address = listener.accept()
+            peer.close()
+
+
+def test_accepted_sockets_send_at_once_and_hold_little_that_the_peer_does_not_take() -> None:
+    with (
+        listen(Address("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as peer,
+    ):
+        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == UNSENT_BYTES
+
+
+def test_an_ipv6_listener_says_where_it_is_in_brackets() -> None:
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this system has no IPv6")
+    with listen(Address("::1", 0)) as listener:
+        assert describe(listener) == f"http://[::1]:{listener.getsockname()[1]}/"
+
+
+def test_a_port_in_use_is_refused_by_name() -> None:
+    with listen(Address("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(AddressError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: .*in use"):
+            listen(Address("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "256.256.256.256", "no host"])
+def test_a_host_that_cannot_be_found_is_refused_by_name(host: str) -> None:
+    with pytest.raises(AddressError, match=r"^cannot listen on "):
+        listen(Address(host, 0))

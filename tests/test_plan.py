@@ -1,0 +1,72 @@
+"""The cursor knows where the next byte is, however the bytes before it left."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ashttpd.http.plan import Cursor, Extent, Plan
+from fuzz.fakes import FakeFile
+
+FILE = FakeFile()
+EXTENTS = st.lists(
+    st.builds(Extent, st.just(FILE), st.integers(0, 1000), st.integers(1, 30)), max_size=4
+).map(tuple)
+
+
+def plan_of(head_length: int, body: tuple[Extent, ...]) -> Plan:
+    length = sum(extent.length for extent in body)
+    return Plan(b"h" * head_length, body, head_length + length, length, 200, False, False)
+
+
+def positions(plan: Plan) -> list[tuple[int, int]]:
+    """Return for each byte of a plan where it comes from: the extent, or -1, and the offset."""
+    found = [(-1, offset) for offset in range(len(plan.head))]
+    for number, extent in enumerate(plan.body):
+        found += [(number, extent.offset + i) for i in range(extent.length)]
+    return found
+
+
+@given(st.integers(1, 30), EXTENTS, st.lists(st.integers(0, 40), max_size=30))
+def test_a_cursor_stands_at_the_next_byte_after_any_steps(
+    head_length: int, body: tuple[Extent, ...], steps: list[int]
+) -> None:
+    plan = plan_of(head_length, body)
+    where = positions(plan)
+    cursor = Cursor(plan)
+    for step in [*steps, plan.size]:
+        count = min(step, plan.size - cursor.sent)
+        cursor.advance(count)
+        assert cursor.done == (cursor.sent == len(where))
+        if cursor.done:
+            assert cursor.left == 0
+            continue
+        extent, offset = where[cursor.sent]
+        assert (cursor.extent, cursor.offset, cursor.in_head) == (extent, offset, extent < 0)
+        rest = where[cursor.sent : cursor.sent + cursor.left]
+        assert rest == [(extent, offset + i) for i in range(cursor.left)]
+        following = where[cursor.sent + cursor.left :]
+        assert cursor.left > 0
+        assert not following or following[0][0] == extent + 1
+    assert cursor.done
+
+
+@given(st.integers(1, 30), EXTENTS, st.data())
+def test_a_cursor_may_start_anywhere(
+    head_length: int, body: tuple[Extent, ...], data: st.DataObject
+) -> None:
+    plan = plan_of(head_length, body)
+    sent = data.draw(st.integers(0, plan.size))
+    started, advanced = Cursor(plan, sent), Cursor(plan)
+    for _ in range(sent):
+        advanced.advance(1)
+    assert (started.sent, started.extent, started.offset, started.left) == (
+        advanced.sent,
+        advanced.extent,
+        advanced.offset,
+        advanced.left,
+    )
+
+
+def test_more_than_there_was_is_our_bug() -> None:
+    with pytest.raises(AssertionError, match="more sent than there was"):
+        Cursor(plan_of(3, (Extent(FILE, 0, 2),))).advance(6)

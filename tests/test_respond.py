@@ -1,0 +1,315 @@
+"""The status and the exact fields of every kind of response."""
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+
+import pytest
+
+from ashttpd.http.answer import Answer
+from ashttpd.http.dates import second_of
+from ashttpd.http.pages import error_page
+from ashttpd.http.plan import Extent
+from ashttpd.http.request import Request
+from ashttpd.http.respond import (
+    Representation,
+    refuse,
+    respond,
+    respond_error,
+    respond_without_site,
+)
+from ashttpd.webroot.resource import Resource, Variant, entity_tag
+from fuzz.fakes import FakeFile
+
+SECOND = second_of(784_111_777)
+DATE: Final = b"Date: Sun, 06 Nov 1994 08:49:37 GMT"
+FILE = FakeFile()
+GET = Request(b"GET", b"/", 1, True, False, b"a", None, None, None, None)
+DIGEST, OTHER_DIGEST = b"\1" * 32, b"\2" * 32
+TAG, OTHER_TAG = entity_tag(DIGEST), entity_tag(OTHER_DIGEST)
+ETAG: Final = b"ETag: " + TAG
+VALIDATORS: Final = ETAG + b"\r\nVary: Accept\r\n"
+FIELDS: Final = VALIDATORS + b"Content-Type: text/plain\r\nAccept-Ranges: bytes\r\n"
+BLOCK: Final = FIELDS + b"Content-Length: 10\r\n\r\n"
+
+
+def variant_of(
+    digest: bytes, length: int = 10, media_type: str = "text/plain", coding: str = "identity"
+) -> Variant:
+    return Variant(
+        head_offset=1000,
+        body_offset=5000,
+        body_length=length,
+        head_length=len(BLOCK),
+        validators_length=len(VALIDATORS),
+        fields_length=len(FIELDS),
+        media_type=media_type,
+        coding=coding,
+        sha256=digest,
+        head_sha256=bytes(32),
+    )
+
+
+FOUND = Representation(
+    Resource(b"/", 200, False, b"", None, (variant_of(DIGEST),)), variant_of(DIGEST), BLOCK, FILE
+)
+MOVED = replace(
+    FOUND, resource=replace(FOUND.resource, status=301, keep_query=True, location=b"/x/")
+)
+
+
+def lines_of(answer: Answer) -> list[bytes]:
+    """Return the lines of a head, and check that it ends with the empty line."""
+    head, empty_line, _content = answer.at(SECOND).head.partition(b"\r\n\r\n")
+    assert empty_line
+    return head.split(b"\r\n")
+
+
+def content_of(answer: Answer) -> bytes:
+    return answer.at(SECOND).head.partition(b"\r\n\r\n")[2]
+
+
+def page_lines(status: HTTPStatus) -> list[bytes]:
+    return [
+        b"Content-Type: text/html; charset=utf-8",
+        b"X-Content-Type-Options: nosniff",
+        b"Content-Length: %d" % len(error_page(status)),
+    ]
+
+
+def test_a_get_is_answered_with_200_and_the_head_block_as_it_is() -> None:
+    answer = respond(GET, FOUND)
+    assert answer.at(SECOND).head == b"HTTP/1.1 200 OK\r\n" + DATE + b"\r\n" + BLOCK
+    assert answer.body == (Extent(FILE, 5000, 10),)
+    assert (answer.status, answer.body_size) == (200, 10)
+    assert (answer.close, answer.linger) == (False, False)
+
+
+def test_an_empty_body_has_no_extent() -> None:
+    found = replace(FOUND, variant=variant_of(DIGEST, 0))
+    assert respond(GET, found).body == ()
+
+
+@pytest.mark.parametrize("match", [TAG, b"W/" + TAG, b'"x", ' + TAG, b"*"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_304_carries_date_and_validators_and_nothing_else(method: bytes, match: bytes) -> None:
+    answer = respond(replace(GET, method=method, if_none_match=match), FOUND)
+    assert lines_of(answer) == [b"HTTP/1.1 304 Not Modified", DATE, ETAG, b"Vary: Accept"]
+    assert (answer.body, content_of(answer), answer.body_size) == ((), b"", 0)
+
+
+def test_a_precondition_goes_before_a_range() -> None:
+    request = replace(GET, if_none_match=TAG, range=b"bytes=0-0")
+    assert respond(request, FOUND).status == 304
+
+
+@pytest.mark.parametrize("field", [b'"x"', b"", b"nonsense", TAG.strip(b'"')])
+def test_another_tag_is_answered_with_200(field: bytes) -> None:
+    assert respond(replace(GET, if_none_match=field), FOUND).status == 200
+
+
+def test_the_tag_of_another_coding_is_answered_with_304_and_that_tag() -> None:
+    packed = variant_of(OTHER_DIGEST, coding="gzip")
+    found = replace(FOUND, resource=replace(FOUND.resource, variants=(FOUND.variant, packed)))
+    answer = respond(replace(GET, if_none_match=OTHER_TAG), found)
+    assert lines_of(answer)[1:] == [DATE, b"ETag: " + OTHER_TAG, b"Vary: Accept"]
+
+
+def test_the_tag_of_another_media_type_is_answered_with_200() -> None:
+    # A cache would take a 304 for leave to answer with the HTML that it has, not with JSON.
+    json = variant_of(OTHER_DIGEST, media_type="application/json")
+    found = replace(FOUND, resource=replace(FOUND.resource, variants=(json, FOUND.variant)))
+    assert respond(replace(GET, if_none_match=OTHER_TAG), found).status == 200
+
+
+@pytest.mark.parametrize("if_range", [None, TAG])
+def test_a_206_carries_the_fields_of_a_200_and_its_part(if_range: bytes | None) -> None:
+    answer = respond(replace(GET, range=b"bytes=2-4", if_range=if_range), FOUND)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 206 Partial Content",
+        DATE,
+        ETAG,
+        b"Vary: Accept",
+        b"Content-Type: text/plain",
+        b"Accept-Ranges: bytes",
+        b"Content-Range: bytes 2-4/10",
+        b"Content-Length: 3",
+    ]
+    assert answer.body == (Extent(FILE, 5002, 3),)
+    assert answer.body_size == 3
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(GET, range=b"bytes=2-4", if_range=b"W/" + TAG),
+        replace(GET, range=b"bytes=2-4", if_range=b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        replace(GET, range=b"bytes=20-", if_range=b'"x"'),
+        replace(GET, range=b"bytes=0-0, 2-2"),
+        replace(GET, range=b"nonsense"),
+        replace(GET, range=b""),
+        replace(GET, if_range=TAG),
+    ],
+)
+def test_a_range_that_does_not_count_is_answered_as_if_it_were_not_there(
+    request_: Request,
+) -> None:
+    assert respond(request_, FOUND).at(SECOND) == respond(GET, FOUND).at(SECOND)
+
+
+def test_a_range_counts_for_get_only() -> None:
+    head = replace(GET, method=b"HEAD")
+    assert respond(replace(head, range=b"bytes=0-0"), FOUND).at(SECOND).status == 200
+    assert respond(replace(head, range=b"bytes=99-"), FOUND).at(SECOND).status == 200
+
+
+def test_a_416_names_the_length() -> None:
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    answer = respond(replace(GET, range=b"bytes=10-"), FOUND)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 416 " + status.phrase.encode(),
+        DATE,
+        b"Content-Range: bytes */10",
+        *page_lines(status),
+    ]
+    assert content_of(answer) == error_page(status)
+
+
+@pytest.mark.parametrize(
+    ("target", "keep_query", "location"),
+    [
+        (b"/x", True, b"/x/"),
+        (b"/x?a=b?c", True, b"/x/?a=b?c"),
+        (b"/x?", True, b"/x/?"),
+        (b"/x?a", False, b"/x/"),
+    ],
+)
+def test_a_301_leads_to_its_location_with_the_query_where_it_is_kept(
+    target: bytes, keep_query: bool, location: bytes
+) -> None:
+    found = replace(MOVED, resource=replace(MOVED.resource, keep_query=keep_query))
+    answer = respond(replace(GET, target=target), found)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 301 Moved Permanently",
+        DATE,
+        b"Location: " + location,
+        *BLOCK.split(b"\r\n")[:-2],
+    ]
+    assert answer.body == (Extent(FILE, 5000, 10),)
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 410])
+def test_preconditions_and_ranges_do_not_count_but_for_200(status: int) -> None:
+    location = b"/x/" if status == 301 else b""
+    found = replace(FOUND, resource=replace(FOUND.resource, status=status, location=location))
+    conditional = replace(GET, if_none_match=b"*", range=b"bytes=0-0")
+    assert respond(conditional, found).at(SECOND) == respond(GET, found).at(SECOND)
+    assert respond(GET, found).status == status
+
+
+def test_a_status_without_a_name_has_an_empty_phrase() -> None:
+    found = replace(FOUND, resource=replace(FOUND.resource, status=599))
+    assert lines_of(respond(GET, found))[0] == b"HTTP/1.1 599 "
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"])
+def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) -> None:
+    answer = respond_without_site(replace(GET, method=method))
+    assert answer is not None
+    assert lines_of(answer) == [
+        b"HTTP/1.1 405 Method Not Allowed",
+        DATE,
+        b"Allow: GET, HEAD, OPTIONS",
+        *page_lines(HTTPStatus.METHOD_NOT_ALLOWED),
+    ]
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"PROPFIND"])
+def test_an_unknown_method_is_501(method: bytes) -> None:
+    answer = respond_without_site(replace(GET, method=method))
+    assert answer is not None
+    assert lines_of(answer) == [
+        b"HTTP/1.1 501 Not Implemented",
+        DATE,
+        *page_lines(HTTPStatus.NOT_IMPLEMENTED),
+    ]
+
+
+@pytest.mark.parametrize("target", [b"*", b"/", b"/none"])
+def test_options_is_204_with_allow_and_no_length(target: bytes) -> None:
+    answer = respond_without_site(replace(GET, method=b"OPTIONS", target=target))
+    assert answer is not None
+    assert lines_of(answer) == [b"HTTP/1.1 204 No Content", DATE, b"Allow: GET, HEAD, OPTIONS"]
+    assert (answer.body, content_of(answer)) == ((), b"")
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_target_without_a_path_is_400(method: bytes) -> None:
+    answer = respond_without_site(replace(GET, method=method, target=b"*"))
+    assert answer is not None
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_path_is_for_the_site_to_answer(method: bytes) -> None:
+    assert respond_without_site(replace(GET, method=method)) is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        FOUND,
+        MOVED,
+        replace(FOUND, resource=replace(FOUND.resource, status=404)),
+        replace(FOUND, variant=variant_of(DIGEST, 0)),
+    ],
+)
+def test_head_equals_the_head_of_get_byte_for_byte(found: Representation) -> None:
+    get = respond(GET, found).at(SECOND)
+    head = respond(replace(GET, method=b"HEAD"), found).at(SECOND)
+    assert head.head == get.head
+    assert (head.body, head.body_size, head.size) == ((), 0, len(get.head))
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_head_equals_the_head_of_get_for_errors_too(status: int) -> None:
+    get = respond_error(GET, HTTPStatus(status)).at(SECOND)
+    head = respond_error(replace(GET, method=b"HEAD"), HTTPStatus(status)).at(SECOND)
+    page = error_page(HTTPStatus(status))
+    assert get.head == head.head + page
+    assert (get.body_size, head.body_size) == (len(page), 0)
+    assert (get.size, head.size) == (len(get.head), len(head.head))
+
+
+@pytest.mark.parametrize(
+    ("minor", "persistent", "has_body", "field", "close"),
+    [
+        (1, True, False, None, False),
+        (1, False, False, b"Connection: close", True),
+        (1, True, True, b"Connection: close", True),
+        (0, True, False, b"Connection: keep-alive", False),
+        (0, False, False, b"Connection: close", True),
+        (0, True, True, b"Connection: close", True),
+    ],
+)
+def test_the_connection_field_says_what_happens_to_the_connection(
+    minor: int, persistent: bool, has_body: bool, field: bytes | None, close: bool
+) -> None:
+    request = replace(GET, minor=minor, persistent=persistent, has_body=has_body)
+    for answer in (respond(request, FOUND), respond_error(request, HTTPStatus.NOT_FOUND)):
+        said = [line for line in lines_of(answer) if line.startswith(b"Connection")]
+        assert said == ([] if field is None else [field])
+        assert (answer.close, answer.linger) == (close, has_body)
+        assert lines_of(answer)[0].startswith(b"HTTP/1.1 ")
+
+
+def test_what_is_no_request_is_refused_with_a_page_and_the_connection_ends() -> None:
+    answer = refuse(HTTPStatus.REQUEST_TIMEOUT)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 408 Request Timeout",
+        DATE,
+        b"Connection: close",
+        *page_lines(HTTPStatus.REQUEST_TIMEOUT),
+    ]
+    assert (answer.close, answer.linger) == (True, True)
+    assert content_of(answer) == error_page(HTTPStatus.REQUEST_TIMEOUT)

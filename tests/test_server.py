@@ -1,0 +1,129 @@
+"""The server as a process: how signals end it, and what it does without."""
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Engine
+from tests.servers import Server, eventually, request, serving, wait_until_read
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_drain_finishes_what_is_under_way_closes_what_is_idle_and_takes_nothing_new(
+    engine: Engine, site_vhosts: Path, content: Mapping[str, bytes], number: signal.Signals
+) -> None:
+    with serving(site_vhosts, *engine.options, "--drain-seconds", "20") as server:
+        with server.connect(receive_bytes=4096) as slow, server.connect() as idle:
+            assert idle.get("/hello.txt").status == 200
+            slow.send(request("/20m.bin"))
+            head = slow.read_head()
+            server.signal(number)
+            server.log.wait_for(f"{number.name}: draining, for 20 s at most")
+            assert idle.read_rest() == b""
+            eventually(lambda: _refuses(server))
+            assert slow.read_bytes(int(head.fields["content-length"])) == content["20m.bin"]
+            assert slow.read_rest() == b""
+        assert server.wait() == 0
+        server.log.wait_for("drained")
+
+
+def _refuses(server: Server) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", server.port)) != 0
+
+
+def test_a_request_whose_head_is_half_here_is_answered_in_a_drain_and_told_of_the_end(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    # One worker, so that what another connection sees of it is true of ours too.
+    options = (*engine.options, "--threads", "1", "--drain-seconds", "20")
+    with serving(site_vhosts, *options) as server:
+        with server.connect() as client, server.connect() as idle:
+            whole = request("/hello.txt")
+            for _ in range(3):
+                assert client.get("/hello.txt").status == 200
+            client.send(whole[:30])
+            wait_until_read(server, client)
+            assert idle.get("/hello.txt").status == 200
+            server.signal(signal.SIGTERM)
+            assert idle.read_rest() == b""
+            client.send(whole[30:])
+            response = client.read()
+            assert (response.status, response.fields["connection"]) == (200, "close")
+            assert client.read_rest() == b""
+        assert server.wait() == 0
+
+
+def test_a_drain_that_takes_too_long_cuts_off_and_still_ends_well(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    with serving(site_vhosts, *engine.options, "--drain-seconds", "1") as server:
+        with server.connect(receive_bytes=4096) as stuck:
+            stuck.send(request("/20m.bin"))
+            assert stuck.read_head().status == 200
+            start = time.monotonic()
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert 1 <= time.monotonic() - start < 5
+        server.log.wait_for("1 s are over; what was still being sent is cut off")
+
+
+def test_a_drain_of_no_seconds_ends_at_once(engine: Engine, site_vhosts: Path) -> None:
+    with (
+        serving(site_vhosts, *engine.options, "--drain-seconds", "0") as server,
+        server.connect(receive_bytes=4096) as stuck,
+    ):
+        stuck.send(request("/20m.bin"))
+        assert stuck.read_head().status == 200
+        server.signal(signal.SIGTERM)
+        assert server.wait(5) == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_without_waiting(
+    engine: Engine, site_vhosts: Path, second: signal.Signals
+) -> None:
+    options = (*engine.options, "--drain-seconds", "60")
+    with (
+        serving(site_vhosts, *options, status=-second) as server,
+        server.connect(receive_bytes=4096) as stuck,
+    ):
+        stuck.send(request("/20m.bin"))
+        assert stuck.read_head().status == 200
+        server.signal(signal.SIGTERM)
+        server.log.wait_for("draining")
+        server.signal(second)
+        assert server.wait(5) == -second
+
+
+def test_a_port_can_be_listened_on_again_at_once(engine: Engine, site_vhosts: Path) -> None:
+    with serving(site_vhosts, *engine.options) as server:
+        with server.connect() as client:
+            client.get("/hello.txt", "site.example", "Connection: close")
+        port = server.port
+    with serving(site_vhosts, *engine.options, "--bind", f"127.0.0.1:{port}") as again:
+        again.port = port
+        assert again.get("/hello.txt").status == 200
+
+
+def test_without_inotify_changes_are_still_found_and_signals_still_heard(
+    engine: Engine, site_vhosts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "later.example").symlink_to("nowhere")
+    program = (
+        "import sys, ashttpd.server\n"
+        "def fail(): raise OSError(24, 'Too many open files')\n"
+        "ashttpd.server.INotify = fail\n"
+        "from ashttpd.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    with serving(tmp_path, *engine.options, python=(sys.executable, "-c", program)) as server:
+        server.log.wait_for("inotify: .*Too many open files; changes are found within")
+        target = (site_vhosts / "site.example").resolve()
+        (tmp_path / "a.example").symlink_to(target)
+        eventually(lambda: server.get("/hello.txt", "a.example").status == 200, 3)

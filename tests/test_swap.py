@@ -1,0 +1,102 @@
+"""Deploying under load: no request fails, and every response is wholly of one version."""
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conftest import Engine
+from tests.servers import Server, build_site, put, serving, skip_for_lack
+
+SWAPS: Final = 200
+PAGES: Final = ("index.html", "page.html", "style.css", "large.bin")
+# On both sides of what is kept in memory.
+SIZES: Final = (500, 20_000, 3_000, 300_000)
+
+
+def _content(version: str) -> dict[str, bytes]:
+    """Pages that say their version in every line; the versions differ in length too."""
+    line = f"{version} {'x' * len(version)}\n".encode()
+    return {page: line * (size // len(line)) for page, size in zip(PAGES, SIZES, strict=True)}
+
+
+VERSIONS: Final = {name: _content(name) for name in ("one", "second")}
+
+
+@pytest.fixture
+def webroots(tmp_path: Path) -> dict[str, Path]:
+    return {name: build_site(VERSIONS[name], tmp_path / name) for name in VERSIONS}
+
+
+@pytest.fixture
+def swapped(engine: Engine, webroots: dict[str, Path], tmp_path: Path) -> Iterator[Server]:
+    vhosts = tmp_path / "vhosts"
+    vhosts.mkdir()
+    put(vhosts, "__default__", webroots["one"])
+    with serving(vhosts, *engine.options) as running:
+        yield running
+
+
+def _watch(server: Server, tags: dict[str, dict[str, str]], stop: threading.Event) -> list[str]:
+    """Fetch all pages over and over; returns the version of each response, or what was wrong."""
+    seen = []
+    with server.connect() as client:
+        while not stop.is_set():
+            for page in PAGES:
+                response = client.get(f"/{page}", "any.example")
+                version = next(
+                    (name for name, pages in VERSIONS.items() if pages[page] == response.body),
+                    f"{page}: {response.status}, a body of no version: {response.body[:100]!r}",
+                )
+                if version in tags and response.fields["etag"] != tags[version][page]:
+                    version = f"{page}: the body of {version} with another entity tag"
+                seen.append(version)
+    return seen
+
+
+def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(
+    swapped: Server, webroots: dict[str, Path]
+) -> None:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        skip_for_lack("wrk is not installed")
+    assert wrk is not None
+    tags: dict[str, dict[str, str]] = {}
+    for version, webroot in webroots.items():
+        put(swapped.vhosts, f"{version}.example", webroot)
+    swapped.log.wait_for("second.example: serving")
+    for version in VERSIONS:
+        host = f"{version}.example"
+        tags[version] = {page: swapped.get(f"/{page}", host).fields["etag"] for page in PAGES}
+
+    stop = threading.Event()
+    seen: list[str] = []
+    watching = threading.Thread(target=lambda: seen.extend(_watch(swapped, tags, stop)))
+    load = subprocess.Popen(
+        [wrk, "-t1", "-c20", "-d60s", f"http://127.0.0.1:{swapped.port}/page.html"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    watching.start()
+    try:
+        for swap in range(SWAPS):
+            version = ("second", "one")[swap % 2]
+            put(swapped.vhosts, "__default__", webroots[version])
+            # Each swap is seen by somebody before the next comes.
+            swapped.log.wait_for_count("__default__: replaced", swap + 1)
+            assert load.poll() is None
+    finally:
+        stop.set()
+        # wrk sums up when it is interrupted.
+        load.send_signal(2)
+        report, _ = load.communicate(timeout=20)
+        watching.join()
+    assert set(seen) == set(VERSIONS)
+    assert len(seen) > SWAPS
+    assert "Socket errors" not in report, report
+    assert "Non-2xx" not in report, report
+    assert "requests in" in report, report
