@@ -12,8 +12,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-# The only list of extensions: a line each, with the file and the variable of its cffi builder.
-BUILDERS = ["ashttpd/http/build_scan.py:ffibuilder"]
+# The only list of extensions: a line each, the file and the variable of its cffi builder.
+BUILDERS = [
+    "ashttpd/http/build_scan.py:ffibuilder",
+    "ashttpd/threads/build_turn.py:ffibuilder",
+]
 
 REQUIRED = os.environ.get("ASHTTPD_REQUIRE_EXTENSIONS") == "1"
 

@@ -1,7 +1,8 @@
 """The memo of answers: canonical key to Answer, for one generation of the sites.
 
-It is only a memo: drop it at any moment and every response stays the same, apart from Date. It
-is bounded in bytes, and what was asked once cannot push out what is asked often.
+It is only a memo: drop it at any moment and every response stays the same, apart from Date, unless
+the site's file was damaged since: what is remembered was right. It is bounded in bytes, and what
+was asked once cannot push out what is asked often.
 """
 
 import logging
@@ -153,15 +154,26 @@ class Answers:
 
 
 def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:
-    """Move a small body from its extent into the answer, held against its digest when whole."""
+    """Move a small body from its extents into the answer.
+
+    A small body is held against its digest, also where only a part is asked for; of a large one no
+    more is read than what is sent.
+    """
     if not answer.body or answer.body_size > INLINE_BODY_BYTES:
         return
-    content = b"".join(webroot.read(extent.offset, extent.length) for extent in answer.body)
     variant = found.variant
-    if len(content) == variant.body_length and sha256(content).digest() != variant.sha256:
+    if variant.body_length > INLINE_BODY_BYTES:  # a part of a large body
+        content = b"".join(webroot.read(extent.offset, extent.length) for extent in answer.body)
+        answer.rest += content
+        answer.body = ()
+        return
+    body = webroot.read(variant.body_offset, variant.body_length)
+    if sha256(body).digest() != variant.sha256:
         raise WebrootError(
             f"{webroot.path}: the body of {found.resource.path!r} is damaged, "
             f"{variant.body_length} bytes at {variant.body_offset}"
         )
-    answer.rest += content
+    for extent in answer.body:
+        start = extent.offset - variant.body_offset
+        answer.rest += body[start : start + extent.length]
     answer.body = ()

@@ -18,6 +18,9 @@ from ashttpd.threads.bodies import SEND_BODY
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
 MAX_THREADS: Final = 256
+# Deadlines are looked at once a second; less than this would end connections that are in use.
+MIN_SECONDS: Final = 0.1
+MAX_SECONDS: Final = 86_400
 
 _DESCRIPTION: Final = """\
 Serve every webroot of a directory, each under its file's name as the host name:
@@ -51,14 +54,24 @@ def _address(text: str) -> Address:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _seconds(text: str) -> float:
+def _number_of_seconds(text: str, least: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    if not least <= seconds <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds from {least:g} to {MAX_SECONDS}"
+        )
     return seconds
+
+
+def _drain_seconds(text: str) -> float:
+    return _number_of_seconds(text, 0)
+
+
+def _seconds(text: str) -> float:
+    return _number_of_seconds(text, MIN_SECONDS)
 
 
 def _threads(text: str) -> int:
@@ -129,7 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--drain-seconds",
         metavar="S",
-        type=_seconds,
+        type=_drain_seconds,
         default=DEFAULT_DRAIN_SECONDS,
         help="how long responses under way may take after SIGTERM (default: %(default)g)",
     )

@@ -75,6 +75,14 @@ def _open_inotify(directory: Path) -> INotify | None:
     return inotify
 
 
+def _check(watch: Watch) -> None:
+    """Look at the sites; a fault of our own must not end a server that serves."""
+    try:
+        watch.check()
+    except Exception:
+        log.exception("the sites stay as they were: this is a bug of ashttpd")
+
+
 def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: AccessLog | None) -> None:
     """Keep the sites as the directory says until a signal ends it."""
     with ExitStack() as stack:
@@ -86,7 +94,7 @@ def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: Access
                 time.sleep(CHECK_SECONDS)
             else:
                 inotify.read(timeout=int(CHECK_SECONDS * 1000))
-            watch.check()
+            _check(watch)
             if signals.reopen and access_log is not None:
                 access_log.reopen()
             signals.reopen = False

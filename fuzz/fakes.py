@@ -56,7 +56,7 @@ class FakeSource:
 def connect(scan: Scan, limits: Limits | None = None) -> tuple[Connection, FakeSource]:
     """Return a connection that opened at NOW, and its source."""
     source = FakeSource()
-    return Connection(scan, source, limits or Limits(), NOW), source
+    return Connection(scan, source, limits or Limits(), NOW.monotonic), source
 
 
 def talk(connection: Connection, pieces: list[bytes]) -> tuple[list[bytes], Want]:

@@ -1,13 +1,15 @@
 """Fixtures that many tests share: every usable engine, and a server of each with a site."""
 
 import random
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, build_site, put, serving, skip_for_lack
+from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
 
 KILOBYTE = 1 << 10
 MEGABYTE = 1 << 20
@@ -19,12 +21,29 @@ class Engine:
 
     name: str
     options: tuple[str, ...]
+    program: tuple[str, ...] = PROGRAM
     lack: str = ""
+
+    def serving(
+        self, vhosts: Path, *options: str, status: int = 0
+    ) -> AbstractContextManager[Server]:
+        """Run a server of this kind; see `tests.servers.serving`."""
+        return serving(vhosts, *self.options, *options, status=status, python=self.program)
+
+
+# Where no compiler was at hand: importing an extension fails.
+_NOT_COMPILED = """
+import sys
+sys.modules.update({"ashttpd.http._scan": None, "ashttpd.threads._turn": None})
+from ashttpd.cli import main
+sys.exit(main())
+"""
 
 
 ENGINES = (
     Engine("threads-sendfile", ("--model", "threads", "--io", "sendfile")),
     Engine("threads-read", ("--model", "threads", "--io", "read")),
+    Engine("threads-plain", ("--model", "threads"), (sys.executable, "-c", _NOT_COMPILED)),
 )
 
 
@@ -72,7 +91,7 @@ def site_vhosts(site_webroot: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def shared_server(engine: Engine, site_vhosts: Path) -> Iterator[Server]:
-    with serving(site_vhosts, *engine.options) as running:
+    with engine.serving(site_vhosts) as running:
         yield running
 
 

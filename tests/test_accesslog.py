@@ -12,7 +12,7 @@ import pytest
 
 from ashttpd.accesslog import AccessLog, format_record
 from tests.conftest import Engine
-from tests.servers import Server, eventually, request, run_program, serving
+from tests.servers import Server, eventually, request, run_program
 
 # The combined format: host ident user [date] "request" status bytes "referer" "user-agent".
 COMBINED: Final = re.compile(
@@ -137,7 +137,7 @@ def test_every_kind_of_answer_is_logged_with_the_bytes_of_its_body(
     engine: Engine, site_vhosts: Path, content: Mapping[str, bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
-    with serving(site_vhosts, *engine.options, "--access-log", str(path)) as server:
+    with engine.serving(site_vhosts, "--access-log", str(path)) as server:
         with server.connect() as client:
             tag = client.get("/hello.txt", "site.example", "User-Agent: one").fields["etag"]
             client.get("/hello.txt", "site.example", f"If-None-Match: {tag}")
@@ -174,7 +174,7 @@ def test_pipelined_requests_are_logged_each_with_its_own_head(
     engine: Engine, site_vhosts: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
-    with serving(site_vhosts, *engine.options, "--access-log", str(path)) as server:
+    with engine.serving(site_vhosts, "--access-log", str(path)) as server:
         with server.connect() as client:
             client.send(
                 b"".join(
@@ -194,7 +194,7 @@ def test_an_aborted_transfer_is_logged_with_the_bytes_that_left(
     engine: Engine, site_vhosts: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
-    with serving(site_vhosts, *engine.options, "--access-log", str(path)) as server:
+    with engine.serving(site_vhosts, "--access-log", str(path)) as server:
         client = server.connect(receive_bytes=4096)
         client.send(request("/20m.bin"))
         client.read_bytes(100_000)
@@ -208,7 +208,7 @@ def test_a_renamed_log_is_opened_anew_at_sighup_and_no_line_is_lost(
     engine: Engine, site_vhosts: Path, tmp_path: Path
 ) -> None:
     path, rotated = tmp_path / "access.log", tmp_path / "access.log.1"
-    with serving(site_vhosts, *engine.options, "--access-log", str(path)) as server:
+    with engine.serving(site_vhosts, "--access-log", str(path)) as server:
         server.get("/hello.txt?before")
         _wait_for_lines(path, 1)
         path.rename(rotated)
@@ -227,7 +227,7 @@ def test_sighup_without_a_log_is_no_harm(server: Server) -> None:
 
 
 def test_a_dash_is_the_standard_output(engine: Engine, site_vhosts: Path) -> None:
-    with serving(site_vhosts, *engine.options, "--access-log", "-") as server:
+    with engine.serving(site_vhosts, "--access-log", "-") as server:
         server.get("/hello.txt?to-stdout")
         assert server.process.stdout is not None
         line = server.process.stdout.readline().decode().rstrip("\n")
@@ -236,7 +236,7 @@ def test_a_dash_is_the_standard_output(engine: Engine, site_vhosts: Path) -> Non
 
 
 def test_without_one_nothing_is_written(engine: Engine, site_vhosts: Path) -> None:
-    with serving(site_vhosts, *engine.options) as server:
+    with engine.serving(site_vhosts) as server:
         server.get("/hello.txt")
         output = server.process.stdout
         assert output is not None

@@ -311,7 +311,6 @@ def test_a_damaged_small_body_is_500_until_it_is_whole_again(
     assert answers.find(key_of(path), SECOND).status == 200
 
 
-@pytest.mark.xfail(reason="a part of a small body is not held against the digest of the whole")
 @pytest.mark.parametrize("field", [b"Rbytes=0-99", b"Rbytes=-100"])
 def test_a_part_of_a_damaged_small_body_is_500(own: Webroot, field: bytes) -> None:
     variant = variant_of(own, b"/style.css")

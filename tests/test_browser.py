@@ -13,7 +13,7 @@ import pytest
 from mkroot.build import Options, build
 from tests.browser import Browser, Message, browsing, find_chromium
 from tests.conftest import Engine
-from tests.servers import put, serving, skip_for_lack
+from tests.servers import put, skip_for_lack
 
 PROJECT: Final = Path(__file__).parent.parent
 PAGES: Final = ("/contents.html", "/core/engines.html", "/orm/quickstart.html")
@@ -89,7 +89,7 @@ def test_three_pages_of_a_documentation_site_load_with_all_that_belongs_to_them(
     vhosts.mkdir()
     put(vhosts, "__default__", tmp_path / "webroot")
     kinds: set[str] = set()
-    with serving(vhosts, *engine.options) as server:
+    with engine.serving(vhosts) as server:
         base = f"http://127.0.0.1:{server.port}/"
         absent = None if (documentation / ABSENT).exists() else base + ABSENT
         # Asked for by the browser, not by a page.

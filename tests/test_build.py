@@ -617,8 +617,12 @@ def test_a_file_that_may_not_grow_any_more_leaves_the_old_file(
     output.write_bytes(b"what was served before")
     program = (
         "import resource, sys; from mkroot.cli import main;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
-        "sys.exit(main(sys.argv[1:]))"
+        "_soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard));"
+        "status = main(sys.argv[1:]);"
+        # What measures the coverage has a file to write too.
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard));"
+        "sys.exit(status)"
     )
     done = python("-c", program, source, output)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -15,7 +15,7 @@ from ashttpd.sites import Sites
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from tests.conftest import Engine
-from tests.servers import build_site, request, serving
+from tests.servers import build_site, request
 
 SECOND: Final = second_of(0)
 IN_PROCESS: Final = 3_000
@@ -103,7 +103,7 @@ def test_hundreds_of_damaged_webroots_in_a_running_server_hurt_nobody(
     damaged["long.example"] = "a byte appended"
     (tmp_path / "intact.example").write_bytes(intact)
 
-    with serving(tmp_path, *engine.options) as server, server.connect() as client:
+    with engine.serving(tmp_path) as server, server.connect() as client:
         for host, what in damaged.items():
             client.send(b"".join(request(target, host) for target in BODIES))
             for target in BODIES:

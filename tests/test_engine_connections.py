@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Engine
-from tests.servers import Client, Server, eventually, request, serving
+from tests.servers import Client, Server, eventually, request
 
 HELLO = b"hello, world\n"
 
@@ -26,7 +26,7 @@ def impatient(engine: Engine, site_vhosts: Path, impatient_log: Path) -> Iterato
     """A server with every deadline at one second; they are looked at once a second."""
     options = ("--head-seconds", "1", "--idle-seconds", "1", "--stall-seconds", "1")
     logging = ("--access-log", str(impatient_log))
-    with serving(site_vhosts, *engine.options, *options, *logging) as running:
+    with engine.serving(site_vhosts, *options, *logging) as running:
         yield running
 
 

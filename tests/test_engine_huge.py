@@ -11,7 +11,7 @@ import pytest
 from mkroot.headers import content_head
 from mkroot.writer import Writer
 from tests.conftest import Engine
-from tests.servers import Client, Server, put, request, serving
+from tests.servers import Client, Server, put, request
 
 GIB: Final = 1 << 30
 LENGTH: Final = 5 * GIB + 12_345
@@ -58,7 +58,7 @@ def huge_vhosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def huge(engine: Engine, huge_vhosts: Path) -> Iterator[Server]:
-    with serving(huge_vhosts, *engine.options) as running:
+    with engine.serving(huge_vhosts) as running:
         yield running
 
 

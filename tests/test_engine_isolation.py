@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Engine
-from tests.servers import Client, Server, eventually, request, serving
+from tests.servers import Client, Server, eventually, request
 
 HELLO = b"hello, world\n"
 IDLE = 10_000
@@ -30,7 +30,7 @@ def many_files() -> Iterator[int]:
 
 @pytest.fixture
 def pool_of_8(engine: Engine, site_vhosts: Path) -> Iterator[Server]:
-    with serving(site_vhosts, *engine.options, "--threads", "8") as running:
+    with engine.serving(site_vhosts, "--threads", "8") as running:
         yield running
 
 

@@ -126,7 +126,8 @@ def file(name: bytes, size: int = 1, modified: int | None = None) -> Entry:
 
 
 def resolve(href: str, base: str = BASE) -> bytes:
-    parts = urlsplit(urljoin(base, href))
+    # urljoin still divides parameters from a path, as RFC 3986 no longer does: it loses a last ";".
+    parts = urlsplit(urljoin(base, href.replace(";", "%3B")))
     assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == (
         "https",
         "site.example",
@@ -186,6 +187,7 @@ def test_a_byte_that_is_not_utf8_is_shown_in_hexadecimal() -> None:
 
 @given(NAMES, st.booleans())
 @example(b"a:b", False)
+@example(b";", False)
 @example(b"%2e%2e", False)
 @example(b"...", True)
 @example(b"\\\\server", True)

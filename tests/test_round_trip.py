@@ -13,7 +13,7 @@ import pytest
 from mkroot.build import Options, build
 from mkroot.tree import Symlinks, TreeOptions
 from tests.conftest import ENGINES, Engine
-from tests.servers import Server, put, request, serving
+from tests.servers import Server, put, request
 
 FILES: Final = 10_000
 CONNECTIONS: Final = 4
@@ -91,7 +91,7 @@ def test_every_file_of_a_tree_comes_back_as_it_is_on_disk(
     files = files[:: 1 if engine is ENGINES[0] else 5]
     put(tmp_path, "__default__", webroot)
     wrong: list[str] = []
-    with serving(tmp_path, *engine.options) as server:
+    with engine.serving(tmp_path) as server:
         threads = [
             threading.Thread(
                 target=_fetch, args=(server, source, files[number::CONNECTIONS], wrong)

@@ -17,7 +17,7 @@ from tests.servers import Server, eventually, request, serving, wait_until_read
 def test_a_drain_finishes_what_is_under_way_closes_what_is_idle_and_takes_nothing_new(
     engine: Engine, site_vhosts: Path, content: Mapping[str, bytes], number: signal.Signals
 ) -> None:
-    with serving(site_vhosts, *engine.options, "--drain-seconds", "20") as server:
+    with engine.serving(site_vhosts, "--drain-seconds", "20") as server:
         with server.connect(receive_bytes=4096) as slow, server.connect() as idle:
             assert idle.get("/hello.txt").status == 200
             slow.send(request("/20m.bin"))
@@ -41,8 +41,7 @@ def test_a_request_whose_head_is_half_here_is_answered_in_a_drain_and_told_of_th
     engine: Engine, site_vhosts: Path
 ) -> None:
     # One worker, so that what another connection sees of it is true of ours too.
-    options = (*engine.options, "--threads", "1", "--drain-seconds", "20")
-    with serving(site_vhosts, *options) as server:
+    with engine.serving(site_vhosts, "--threads", "1", "--drain-seconds", "20") as server:
         with server.connect() as client, server.connect() as idle:
             whole = request("/hello.txt")
             for _ in range(3):
@@ -62,7 +61,7 @@ def test_a_request_whose_head_is_half_here_is_answered_in_a_drain_and_told_of_th
 def test_a_drain_that_takes_too_long_cuts_off_and_still_ends_well(
     engine: Engine, site_vhosts: Path
 ) -> None:
-    with serving(site_vhosts, *engine.options, "--drain-seconds", "1") as server:
+    with engine.serving(site_vhosts, "--drain-seconds", "1") as server:
         with server.connect(receive_bytes=4096) as stuck:
             stuck.send(request("/20m.bin"))
             assert stuck.read_head().status == 200
@@ -75,7 +74,7 @@ def test_a_drain_that_takes_too_long_cuts_off_and_still_ends_well(
 
 def test_a_drain_of_no_seconds_ends_at_once(engine: Engine, site_vhosts: Path) -> None:
     with (
-        serving(site_vhosts, *engine.options, "--drain-seconds", "0") as server,
+        engine.serving(site_vhosts, "--drain-seconds", "0") as server,
         server.connect(receive_bytes=4096) as stuck,
     ):
         stuck.send(request("/20m.bin"))
@@ -88,9 +87,8 @@ def test_a_drain_of_no_seconds_ends_at_once(engine: Engine, site_vhosts: Path) -
 def test_a_second_signal_ends_it_without_waiting(
     engine: Engine, site_vhosts: Path, second: signal.Signals
 ) -> None:
-    options = (*engine.options, "--drain-seconds", "60")
     with (
-        serving(site_vhosts, *options, status=-second) as server,
+        engine.serving(site_vhosts, "--drain-seconds", "60", status=-second) as server,
         server.connect(receive_bytes=4096) as stuck,
     ):
         stuck.send(request("/20m.bin"))
@@ -102,11 +100,11 @@ def test_a_second_signal_ends_it_without_waiting(
 
 
 def test_a_port_can_be_listened_on_again_at_once(engine: Engine, site_vhosts: Path) -> None:
-    with serving(site_vhosts, *engine.options) as server:
+    with engine.serving(site_vhosts) as server:
         with server.connect() as client:
             client.get("/hello.txt", "site.example", "Connection: close")
         port = server.port
-    with serving(site_vhosts, *engine.options, "--bind", f"127.0.0.1:{port}") as again:
+    with engine.serving(site_vhosts, "--bind", f"127.0.0.1:{port}") as again:
         again.port = port
         assert again.get("/hello.txt").status == 200
 

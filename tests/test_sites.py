@@ -14,7 +14,7 @@ from ashttpd.http.dates import second_of
 from ashttpd.http.plan import Plan
 from ashttpd.sites import Watch
 from tests.conftest import Engine
-from tests.servers import Server, build_site, eventually, put, request, serving
+from tests.servers import Server, build_site, eventually, put, request
 
 SECOND = second_of(0)
 # A change is promised to be live within a second. Twice that is allowed for: the other half is for
@@ -129,7 +129,7 @@ def test_a_host_gets_its_own_site_then_the_longest_wildcard_then_the_default(
 
 def test_a_host_in_any_case_gets_its_site_over_http(place: Place, engine: Engine) -> None:
     place.link("a.example", "one")
-    with serving(place.vhosts, *engine.options) as server:
+    with engine.serving(place.vhosts) as server:
         assert server.get("/", "A.eXaMpLe:80").body == b"one"
         assert server.get("/", "b.example").status == 404
 
@@ -391,7 +391,7 @@ def test_a_webroot_that_is_overwritten_is_noticed_though_its_name_leads_elsewher
 def running(place: Place, engine: Engine) -> Iterator[Server]:
     place.link("a.example", "one", 20 << 20)
     place.link("steady.example", "steady")
-    with serving(place.vhosts, *engine.options) as server:
+    with engine.serving(place.vhosts) as server:
         yield server
         assert server.get("/", "steady.example").body == b"steady"
 
@@ -488,7 +488,7 @@ def test_a_thousand_sites_are_served_and_a_change_of_one_is_live_within_a_second
     webroot = place.webroot("common", "common")
     for number in range(1000):
         put(place.vhosts, f"site{number}.example", webroot)
-    with serving(place.vhosts, *engine.options) as server:
+    with engine.serving(place.vhosts) as server:
         assert server.get("/", "site0.example").body == b"common"
         assert server.get("/", "site999.example").body == b"common"
         put(place.vhosts, "site500.example", place.webroot("own", "own"))

@@ -105,7 +105,8 @@ class Now:
 class Connection:
     """The state of one connection; see the module for the contract.
 
-    `deadline` is in seconds of the monotonic clock; past it the engine calls `expired`.
+    `deadline` is in seconds of the monotonic clock; past it the engine calls `expired`. `scan` has
+    to be one of the thread that feeds the connection.
     """
 
     __slots__ = (
@@ -117,16 +118,16 @@ class Connection:
         "_offset",
         "_partial",
         "_partial_size",
-        "_scan",
         "_source",
         "deadline",
         "plan",
+        "scan",
         "state",
     )
 
-    def __init__(self, scan: Scan, source: Source, limits: Limits, now: Now) -> None:
-        """Start idle, with the time of a whole head to wait for the first request."""
-        self._scan = scan
+    def __init__(self, scan: Scan, source: Source, limits: Limits, opened: float) -> None:
+        """Start idle; from when it was opened, a whole first head may take its time."""
+        self.scan = scan
         self._source = source
         self._limits = limits
         self._inbox = b""
@@ -137,7 +138,7 @@ class Connection:
         self._draining = False
         self.state = State.IDLE
         self.plan: Plan | None = None
-        self.deadline = now.monotonic + limits.head_seconds
+        self.deadline = opened + limits.head_seconds
 
     @property
     def head(self) -> bytes:
@@ -187,7 +188,7 @@ class Connection:
         """Answer the next request of the inbox, or ask for more bytes."""
         self._head_start = self._offset
         try:
-            scanned = self._scan(self._inbox, self._offset)
+            scanned = self.scan(self._inbox, self._offset)
         except HTTPError as error:
             self._offset = len(self._inbox)
             return self._start(refuse(error.status).at(now.second), now)

@@ -1,30 +1,31 @@
 """The acceptor: owns the listening sockets and hands each new socket to a worker."""
 
-import errno
 import logging
 import os
-import selectors
+import select
 import socket
 from collections.abc import Sequence
 from typing import Final
 
-from ashttpd.threads.sockets import MAX_EVENTS
+from ashttpd.threads.sockets import MAX_EVENTS, Accept
 from ashttpd.threads.worker import Worker
 
 log = logging.getLogger(__name__)
 
 # Out of descriptors or memory: connections wait in the backlog while others end.
 PAUSE_SECONDS: Final = 0.1
-_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Acceptor:
     """Accepts in the thread that calls `run`, until `stop` is called by another."""
 
-    def __init__(self, listeners: Sequence[socket.socket], workers: Sequence[Worker]) -> None:
+    def __init__(
+        self, listeners: Sequence[socket.socket], accept: Accept, workers: Sequence[Worker]
+    ) -> None:
         """Own the listeners, which must not block."""
-        self._listeners = listeners
+        self._listeners = {listener.fileno(): listener for listener in listeners}
         self._workers = workers
+        self._accept = accept
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
 
@@ -35,46 +36,50 @@ class Acceptor:
 
     def run(self) -> None:
         """Accept until stopped."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake, selectors.EVENT_READ)
-            for listener in self._listeners:
-                selector.register(listener, selectors.EVENT_READ, listener)
+        with select.epoll() as epoll:
+            for fd in (self._wake, *self._listeners):
+                epoll.register(fd, select.EPOLLIN)
             while not self._stopping:
-                for key, _events in selector.select():
-                    if key.data is not None:
-                        self._accept_all(key.data)
-        for listener in self._listeners:
-            self._accept_all(listener)
+                for fd, _mask in epoll.poll():
+                    if fd in self._listeners:
+                        self._accept_from(self._listeners[fd])
+        for listener in self._listeners.values():
+            while self._accept_from(listener):
+                pass
             listener.close()
         os.close(self._wake)
 
-    def _accept_all(self, listener: socket.socket) -> None:
-        """Accept until nobody is waiting."""
-        while True:
+    def _accept_from(self, listener: socket.socket) -> bool:
+        """Place who waits at a listener, some of them; returns whether there was anyone."""
+        worker, room = self._place()
+        try:
+            fds = self._accept(listener, room)
+        except OSError as error:
+            self._pause(error)
+            return False
+        accepted = bool(fds)
+        while fds:
             try:
-                peer, _address = listener.accept()
-            except BlockingIOError:
-                return
+                fds = fds[worker.adopt(fds) :]
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause(error)
-                    return
-                # The peer went away while it was waiting; accept(2) lists what may come here.
-                continue
-            peer.setblocking(False)
-            self._place().adopt(peer.detach())
+                for fd in fds:
+                    os.close(fd)
+                self._pause(error)
+                break
+        return accepted
 
-    def _place(self) -> Worker:
-        """Return the worker for a new socket: the first whose turns are not full yet.
+    def _place(self) -> tuple[Worker, int]:
+        """Return the worker for new sockets, and how many it should get.
 
-        A turn is cheaper per request the more it serves, up to MAX_EVENTS; and threads that take
-        turns with the interpreter's lock cost more than one that keeps it. Beyond that, the one
-        with the fewest.
+        It is the first whose turns are not full yet: a turn is cheaper per request the more it
+        serves, up to MAX_EVENTS, and threads that take turns with the interpreter's lock cost more
+        than one that keeps it. Beyond that, the one with the fewest.
         """
         for worker in self._workers:
-            if len(worker.clients) < MAX_EVENTS:
-                return worker
-        return min(self._workers, key=lambda worker: len(worker.clients))
+            room = MAX_EVENTS - len(worker.clients)
+            if room > 0:
+                return worker, room
+        return min(self._workers, key=lambda worker: len(worker.clients)), 1
 
     def _pause(self, error: OSError) -> None:
         log.error(
@@ -83,6 +88,7 @@ class Acceptor:
             error,
             PAUSE_SECONDS,
         )
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake, selectors.EVENT_READ)
-            selector.select(PAUSE_SECONDS)
+        if not self._stopping:
+            poll = select.poll()
+            poll.register(self._wake, select.POLLIN)
+            poll.poll(PAUSE_SECONDS * 1000)

@@ -15,5 +15,9 @@ class Client:
     connection: Connection
     mode: Mode = Mode.HEADS
     cursor: Cursor | None = None
+    # Whether it was given to this worker by another one, for a large body.
+    handed_over: bool = False
+    # How many bytes the peer had not acknowledged when its deadline passed last.
+    unsent: int = -1
     # The address for the access log, once it was needed.
     peer: str | None = None

@@ -12,6 +12,11 @@ from ashttpd.threads.acceptor import Acceptor
 from ashttpd.threads.bodies import SendBody
 from ashttpd.threads.worker import HotSource, Worker
 
+try:
+    from ashttpd.threads.compiled import make_accept, make_sockets
+except ImportError:
+    from ashttpd.threads.plain import make_accept, make_sockets
+
 log = logging.getLogger(__name__)
 
 
@@ -28,8 +33,12 @@ class ThreadsEngine:
         access_log: AccessLog | None,
     ) -> None:
         """Make the workers; nothing runs before `start`."""
-        self._workers = [Worker(source, limits, send_body, access_log) for _ in range(threads)]
-        self._acceptor = Acceptor(listeners, self._workers)
+        self._workers = [
+            Worker(make_sockets(), source, limits, send_body, access_log) for _ in range(threads)
+        ]
+        for worker in self._workers:
+            worker.join(self._workers)
+        self._acceptor = Acceptor(listeners, make_accept(), self._workers)
         self._accepting = Thread(target=self._acceptor.run, name="acceptor")
         self._working = [
             Thread(target=worker.run, name=f"worker-{number}")
@@ -50,7 +59,11 @@ class ThreadsEngine:
         self._acceptor.stop()
         self._accepting.join()
         for worker in self._workers:
+            worker.join((worker,))
+        for worker in self._workers:
             worker.drain(deadline)
         for thread in self._working:
             thread.join()
+        for worker in self._workers:
+            worker.close()
         return time.monotonic() < deadline

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@ enum {
     RECEIVE_BYTES = MAX_HEAD_BYTES,
     BUFFER_BYTES = MAX_EVENTS * (RECEIVE_BYTES + MAX_HEAD_BYTES + KEY_OVERHEAD_BYTES),
     KIND_SHIFT = 24,
+    WITH_FILE = 1 << 30,
+    LAST = 1 << 29,
+    DESCRIPTOR_MASK = (1 << KIND_SHIFT) - 1,
 };
 
 /* How far behind its id the content of a bytes object lies. */
@@ -31,13 +35,33 @@ int ashttpd_epoll(void)
     return epoll < 0 ? -errno : epoll;
 }
 
-int ashttpd_watch(int epoll, int fd, int mode, int add)
+int ashttpd_forget(int epoll, int fd)
+{
+    return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+}
+
+static int watch(int epoll, int operation, int fd, int mode)
 {
     struct epoll_event event = {
         .events = mode == WRITE ? EPOLLOUT : EPOLLIN,
         .data.u64 = (uint64_t)mode << 32 | (uint32_t)fd,
     };
-    return epoll_ctl(epoll, add ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) < 0 ? -errno : 0;
+    return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+int ashttpd_watch(int epoll, int fd, int mode)
+{
+    return watch(epoll, EPOLL_CTL_MOD, fd, mode);
+}
+
+int ashttpd_add(int epoll, const int32_t *fds, int count, int mode)
+{
+    for (int i = 0; i < count; i++) {
+        int failure = watch(epoll, EPOLL_CTL_ADD, fds[i], mode);
+        if (failure)
+            return i ? i : failure;
+    }
+    return count;
 }
 
 static int32_t *put_event(int32_t *event, int kind, int fd, int32_t start, int32_t length,
@@ -50,23 +74,48 @@ static int32_t *put_event(int32_t *event, int kind, int fd, int32_t start, int32
     return event + 4;
 }
 
-/* Sends are triples: descriptor, id of a bytes object, length. */
+/* Sends bytes, then perhaps a part of a file, until the socket takes no more. Returns how much left,
+ * or -errno if nothing did. No MSG_MORE: a head of its own is cheaper than a body off its pages. */
+static ssize_t send_one(int fd, const char *data, size_t length, int file, off_t offset,
+                        size_t file_length)
+{
+    ssize_t n = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return -errno;
+    if ((size_t)n == length && file_length) {
+        ssize_t m = sendfile(fd, file, &offset, file_length);
+        if (m > 0)
+            n += m;
+    }
+    return n;
+}
+
+/* Sends are triples: descriptor, id of a bytes object, length. WITH_FILE in the first says that
+ * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it. */
 static int32_t *send_all(const int64_t *sends, int count, int32_t *event)
 {
-    for (int i = 0; i < count; i++, sends += 3) {
-        ssize_t n = send((int)sends[0], (const char *)sends[1] + ashttpd_content, (size_t)sends[2],
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n != sends[2])
-            event = put_event(event, KIND_SHORT, (int)sends[0], i, n < 0 ? -errno : (int32_t)n, 0);
+    const int64_t *stop = sends + count;
+    for (int i = 0; sends < stop; i++) {
+        const int64_t *file = sends[0] & WITH_FILE ? sends + 3 : NULL;
+        int fd = (int)(sends[0] & DESCRIPTOR_MASK);
+        ssize_t all = sends[2] + (file ? file[2] : 0);
+        ssize_t n = send_one(fd, (const char *)sends[1] + ashttpd_content, (size_t)sends[2],
+                             file ? (int)file[0] : -1, file ? file[1] : 0,
+                             file ? (size_t)file[2] : 0);
+        if (n != all)
+            event = put_event(event, KIND_SHORT, fd, i, (int32_t)n, 0);
+        else if (sends[0] & LAST)
+            close(fd);
+        sends += file ? 6 : 3;
     }
     return event;
 }
 
-int ashttpd_turn(int epoll, const int64_t *sends, int send_count, int timeout, char *buffer,
+int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout, char *buffer,
                  int32_t *events)
 {
     struct epoll_event ready[MAX_EVENTS];
-    int32_t *event = send_all(sends, send_count, events);
+    int32_t *event = send_all(sends, send_numbers, events);
     int32_t used = 0;
 
     /* What fell short is dealt with first: its peer's next bytes have to wait. */
@@ -103,12 +152,12 @@ int ashttpd_turn(int epoll, const int64_t *sends, int send_count, int timeout, c
     return (int)(event - events) / 4;
 }
 
-/* Accepts until nobody waits or MAX_EVENTS are there. A connection that failed while it waited is
+/* Accepts until nobody waits or `most` are there. A connection that failed while it waited is
  * passed over: accept(2) lists what Linux may report of it. */
-int ashttpd_accept(int listener, int32_t *fds)
+int ashttpd_accept(int listener, int32_t *fds, int most)
 {
     int count = 0;
-    while (count < MAX_EVENTS) {
+    while (count < most) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             fds[count++] = fd;
@@ -120,10 +169,10 @@ int ashttpd_accept(int listener, int32_t *fds)
     return count;
 }
 
-int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length, int more)
+int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length)
 {
     ssize_t n = send(fd, data + offset, (size_t)(length - offset),
-                     MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+                     MSG_DONTWAIT | MSG_NOSIGNAL);
     return n < 0 ? -errno : (int)n;
 }
 

@@ -5,7 +5,7 @@ Everything that HTTP means is the connection's; this file moves bytes and keeps 
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ashttpd.accesslog import AccessLog
@@ -13,9 +13,18 @@ from ashttpd.http.connection import Connection, Limits, Now, Source, State, Want
 from ashttpd.http.dates import Second, second_of
 from ashttpd.http.plan import Cursor, Plan
 from ashttpd.http.scan import make_scan
-from ashttpd.threads.bodies import WINDOW_BYTES, SendBody
+from ashttpd.threads.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
 from ashttpd.threads.client import Client
-from ashttpd.threads.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, make_sockets
+from ashttpd.threads.sockets import (
+    DESCRIPTOR_MASK,
+    KIND_SHIFT,
+    LAST,
+    MAX_EVENTS,
+    WITH_FILE,
+    Kind,
+    Mode,
+    Sockets,
+)
 from ashttpd.webroot.errors import WebrootError
 
 log = logging.getLogger(__name__)
@@ -43,25 +52,60 @@ class Worker:
     """Serves its clients in the thread that calls `run`; others may call `adopt` and `drain`."""
 
     def __init__(
-        self, source: HotSource, limits: Limits, send_body: SendBody, access_log: AccessLog | None
+        self,
+        sockets: Sockets,
+        source: HotSource,
+        limits: Limits,
+        send_body: SendBody,
+        access_log: AccessLog | None,
     ) -> None:
         """Start without clients."""
         self.clients: dict[int, Client] = {}
+        # Whose last plan leaves with the next turn, which closes the socket behind it.
+        self._leaving: dict[int, Client] = {}
+        self._sockets = sockets
         self._source = source
         self._limits = limits
         self._send_body = send_body
         self._access_log = access_log
         self._scan = make_scan()
-        self._sockets = make_sockets()
+        self._pool: Sequence[Worker] = (self,)
         self._drain_deadline: float | None = None
         self._now = read_clocks()
         self._next_sweep = self._now.monotonic + SWEEP_SECONDS
 
-    def adopt(self, fd: int) -> None:
-        """Own a socket, which must not block, from now on."""
-        now = read_clocks(self._now)
-        self.clients[fd] = Client(fd, Connection(self._scan, self._source, self._limits, now))
-        self._sockets.add(fd)
+    def join(self, pool: Sequence["Worker"]) -> None:
+        """Know the workers, this one among them, that may take over clients."""
+        self._pool = pool
+
+    def adopt(self, fds: Sequence[int]) -> int:
+        """Own sockets from now on, which must not block; one at least.
+
+        Returns how many of them, from the first on; raises OSError where it is none.
+        """
+        opened = time.monotonic()
+        for fd in fds:
+            # Known before its first event can come.
+            connection = Connection(self._scan, self._source, self._limits, opened)
+            self.clients[fd] = Client(fd, connection)
+        adopted = 0
+        try:
+            adopted = self._sockets.add(fds, Mode.HEADS)
+        finally:
+            for fd in fds[adopted:]:
+                del self.clients[fd]
+        return adopted
+
+    def take_over(self, client: Client) -> None:
+        """Own a client of another worker, which has forgotten it, with a plan under way."""
+        client.connection.scan = self._scan  # a scan belongs to one thread
+        client.mode = Mode.WRITE
+        self.clients[client.fd] = client
+        try:
+            self._sockets.add((client.fd,), client.mode)
+        except OSError:
+            del self.clients[client.fd]
+            raise
 
     def drain(self, deadline: float) -> None:
         """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
@@ -71,29 +115,34 @@ class Worker:
     def run(self) -> None:
         """Serve until drained."""
         while self._drain_deadline is None:
-            self._turn()
-        # Sends what is still queued, and queues nothing more.
-        self._turn()
+            self._turn(SWEEP_SECONDS)
+        # Sends what is still queued, and hears out who has asked already.
+        for _ in range(2 + len(self.clients) // MAX_EVENTS):
+            self._turn(0)
         for client in list(self.clients.values()):
             want = client.connection.drain()
             if client.cursor is None:
                 self._follow(client, want)
         while self.clients and self._now.monotonic < self._drain_deadline:
-            self._turn()
+            self._turn(SWEEP_SECONDS)
+
+    def close(self) -> None:
+        """Cut off what is still being sent; only when `run` has returned in every worker."""
         for client in list(self.clients.values()):
             self._give_up(client)
         self._sockets.close()
 
-    def _turn(self) -> None:
-        """Send what is queued, wait, and answer what came."""
+    def _turn(self, timeout: float) -> None:
+        """Send what is queued, wait for at most `timeout` seconds, and answer what came."""
         sockets, clients = self._sockets, self.clients
-        events = sockets.turn(SWEEP_SECONDS)
+        events = sockets.turn(timeout)
         self._now = now = read_clocks(self._now)
         source, came = self._source, sockets.came
         find, second = source.find, now.second
         plans = source.plans(second)
         sends: list[int] = []
         queued: list[Plan] = []
+        leaving: dict[int, Client] = {}
         idle_deadline = now.monotonic + self._limits.idle_seconds
         # The log tells how much of each response left, so it cannot wait for the next turn.
         may_queue = self._access_log is None and self._drain_deadline is None
@@ -104,38 +153,87 @@ class Worker:
             start_of_key = start + length
             key = came[start_of_key : start_of_key + key_length]
             plan = plans.get(key) or find(key, second)
-            if may_queue and not plan.body and not plan.close:
-                # A connection that is idle before a whole request, and whose answer leaves in one
-                # send, is idle behind it: nothing of its state changes but the deadline.
-                queued.append(plan)
-                sends += (tag, id(plan.head), plan.size)
-                clients[tag].connection.deadline = idle_deadline
+            # A connection that is idle before a whole request, and whose answer leaves in one
+            # send, is idle behind it: nothing of its state changes but the deadline.
+            if not may_queue or plan.linger or plan.body_size > AT_ONCE_BYTES:
+                self._answer(clients[tag], came[start:start_of_key], plan)
+                continue
+            last = LAST if plan.close else 0
+            if not plan.body:
+                sends += (tag | last, id(plan.head), plan.size)
+            elif len(plan.body) == 1 and not plan.body[0].file.revoked:
+                part = plan.body[0]
+                sends += (tag | last | WITH_FILE, id(plan.head), len(plan.head))
+                sends += (part.file.fd, part.offset, part.length)
             else:
-                client = clients[tag]
-                client.connection.take(came[start:start_of_key], plan, now)
-                self._follow(client, plan)
+                self._answer(clients[tag], came[start:start_of_key], plan)
+                continue
+            queued.append(plan)
+            if last:
+                leaving[tag] = clients.pop(tag)
+            else:
+                clients[tag].connection.deadline = idle_deadline
         sockets.queue(sends, queued)
+        self._leaving = leaving
         if now.monotonic >= self._next_sweep:
             self._sweep()
+
+    def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
+        """Send the plan for a whole head now: it is large, or to be logged, or comes in parts."""
+        try:
+            client.connection.take(head, plan, self._now)
+            if plan.body_size <= AT_ONCE_BYTES or not self._hand_over(client, plan):
+                self._follow(client, plan)
+        except Exception:
+            self._abandon(client)
+
+    def _hand_over(self, client: Client, plan: Plan) -> bool:
+        """Let another worker send a large body, once per client; returns whether one does.
+
+        Reading it may block, and this worker may have many clients that ask for little.
+        """
+        worker = min(self._pool, key=lambda worker: len(worker.clients))
+        if client.handed_over or worker is self:
+            return False
+        client.handed_over = True
+        client.cursor = Cursor(plan)
+        del self.clients[client.fd]
+        self._sockets.forget(client.fd)
+        try:
+            worker.take_over(client)
+        except OSError:
+            self.take_over(client)
+        return True
 
     def _handle(self, tag: int, start: int, length: int) -> None:
         """Act on whatever happens more rarely than a whole request."""
         kind, fd = tag >> KIND_SHIFT, tag & DESCRIPTOR_MASK
+        if fd in self._leaving:  # it did not, or not wholly
+            self.clients[fd] = self._leaving[fd]
         client = self.clients.get(fd)
         if client is None:  # the wake, or a socket that was closed within this turn
             return
-        if kind == Kind.DATA:
-            data = self._sockets.came[start : start + length]
-            self._follow(client, client.connection.feed(data, self._now))
-        elif kind == Kind.WRITABLE:
-            self._go_on(client)
-        elif kind == Kind.SHORT:
-            plan = self._sockets.queued(start)
-            client.connection.take(b"", plan, self._now)
-            client.cursor = Cursor(plan, max(0, length))
-            self._go_on(client)
-        else:
-            self._give_up(client)
+        try:
+            if kind == Kind.DATA:
+                data = self._sockets.came[start : start + length]
+                self._follow(client, client.connection.feed(data, self._now))
+            elif kind == Kind.WRITABLE:
+                self._go_on(client)
+            elif kind == Kind.SHORT:
+                plan = self._sockets.queued(start)
+                client.connection.take(b"", plan, self._now)
+                client.cursor = Cursor(plan, max(0, length))
+                self._go_on(client)
+            else:
+                self._give_up(client)
+        except Exception:
+            self._abandon(client)
+
+    def _abandon(self, client: Client) -> None:
+        """Close after a fault of our own, so that it costs one connection and not a worker."""
+        log.exception("connection closed: this is a bug of ashttpd")
+        if self.clients.pop(client.fd, None) is not None:
+            self._sockets.drop(client.fd)
 
     def _follow(self, client: Client, step: Plan | Want) -> None:
         """Do what a connection wants, and what it wants then, until it has to be waited for."""
@@ -168,9 +266,14 @@ class Worker:
         budget = WINDOW_BYTES
         try:
             while budget > 0 and not cursor.done:
-                sent = self._send_piece(client, cursor, budget)
+                wanted = min(cursor.left, budget)
+                sent = self._send_piece(client, cursor, wanted)
                 cursor.advance(sent)
                 budget -= sent
+                if sent < wanted:
+                    # The socket is full. What it would take now is a segment at a time; by the
+                    # time it says that it takes more, that is a third of its buffer.
+                    break
         except BlockingIOError:
             pass
         except WebrootError as error:
@@ -191,19 +294,15 @@ class Worker:
         self._set_mode(client, Mode.WRITE)
         return False
 
-    def _send_piece(self, client: Client, cursor: Cursor, budget: int) -> int:
-        """Send once; returns how many bytes left. Raises as SendBody does."""
+    def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
+        """Send at most `count` bytes; returns how many left. Raises as SendBody does."""
         plan = cursor.plan
         if cursor.in_head:
-            # Behind a head comes a body: worth one segment. Never between windows (measured: half
-            # the throughput).
-            return self._sockets.send(client.fd, plan.head, cursor.offset, more=bool(plan.body))
+            return self._sockets.send(client.fd, plan.head, cursor.offset)
         file = plan.body[cursor.extent].file
         if file.revoked:
             raise WebrootError(f"{file.path} was overwritten in place")
-        return self._send_body(
-            self._sockets, client.fd, file, cursor.offset, min(cursor.left, budget)
-        )
+        return self._send_body(self._sockets, client.fd, file, cursor.offset, count)
 
     def _sweep(self) -> None:
         """Act on deadlines that have passed."""
@@ -211,10 +310,23 @@ class Worker:
         self._next_sweep = now.monotonic + SWEEP_SECONDS
         for client in list(self.clients.values()):
             if client.connection.deadline <= now.monotonic:
-                if client.cursor is not None:
-                    self._give_up(client)
-                else:
-                    self._follow(client, client.connection.expired(now))
+                try:
+                    self._expire(client)
+                except Exception:
+                    self._abandon(client)
+
+    def _expire(self, client: Client) -> None:
+        """Act on a deadline that has passed."""
+        if client.cursor is None:
+            self._follow(client, client.connection.expired(self._now))
+            return
+        # A slow reader takes long to make room for more: look at what it has acknowledged.
+        unsent = self._sockets.unsent(client.fd)
+        if unsent == client.unsent:
+            self._give_up(client)
+        else:
+            client.unsent = unsent
+            client.connection.progress(self._now)
 
     def _set_mode(self, client: Client, mode: Mode) -> None:
         if client.mode is not mode:

@@ -1,0 +1,116 @@
+"""The sockets of a worker with the compiled turn, turn.c; ImportError where it was not built."""
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+
+from ashttpd.http.plan import Plan
+from ashttpd.threads._turn import ffi, lib
+from ashttpd.threads.plain import address_of, unsent
+from ashttpd.threads.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+class CompiledSockets:
+    """Sockets with the compiled turn."""
+
+    def __init__(self) -> None:
+        """Own no socket yet."""
+        self._epoll = _check(lib.ashttpd_epoll())
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        _check(lib.ashttpd_add(self._epoll, [self._wake], 1, Mode.WAKE))
+        self._buffer = ffi.new("char[]", lib.BUFFER_BYTES)
+        self.came: Bytes = ffi.buffer(self._buffer)
+        # Events of sockets, and one for each plan that may fall short.
+        self._events = ffi.new("int32_t[]", 2 * MAX_EVENTS * 4)
+        # The content of a bytes object lies at a fixed distance behind its id.
+        probe = b"probe"
+        lib.ashttpd_content = int(ffi.cast("intptr_t", ffi.from_buffer(probe))) - id(probe)
+        self._sends: list[int] = []
+        self._plans: list[Plan] = []
+        self._sent_plans: list[Plan] = []
+
+    def add(self, fds: Sequence[int], mode: Mode) -> int:
+        """See Sockets."""
+        return _check(lib.ashttpd_add(self._epoll, fds, len(fds), mode))
+
+    def forget(self, fd: int) -> None:
+        """See Sockets."""
+        _check(lib.ashttpd_forget(self._epoll, fd))
+
+    def watch(self, fd: int, mode: Mode) -> None:
+        """See Sockets."""
+        _check(lib.ashttpd_watch(self._epoll, fd, mode))
+
+    def queue(self, sends: list[int], plans: list[Plan]) -> None:
+        """See Sockets."""
+        self._sends, self._plans = sends, plans
+
+    def queued(self, number: int) -> Plan:
+        """See Sockets."""
+        return self._sent_plans[number]
+
+    def turn(self, timeout: float) -> Iterable[Event]:
+        """See Sockets."""
+        plans, sends, events = self._plans, self._sends, self._events
+        count = _check(
+            lib.ashttpd_turn(
+                self._epoll, sends, len(sends), int(timeout * 1000), self._buffer, events
+            )
+        )
+        # The plans are kept: they had to live until here, and one may have fallen short.
+        self._sent_plans, self._plans, self._sends = plans, [], []
+        numbers = iter(ffi.unpack(events, count * 4))
+        return zip(numbers, numbers, numbers, numbers, strict=True)
+
+    def send(self, fd: int, data: bytes, offset: int) -> int:
+        """See Sockets."""
+        return _check(lib.ashttpd_send(fd, data, offset, len(data)))
+
+    def shutdown(self, fd: int) -> None:
+        """See Sockets."""
+        _check(lib.ashttpd_shutdown(fd))
+
+    def unsent(self, fd: int) -> int:
+        """See Sockets."""
+        return unsent(fd)
+
+    def peer(self, fd: int) -> str:
+        """See Sockets."""
+        with socket.socket(fileno=os.dup(fd)) as peer:
+            return address_of(peer)
+
+    def drop(self, fd: int) -> None:
+        """See Sockets."""
+        os.close(fd)
+
+    def wake(self) -> None:
+        """See Sockets."""
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """See Sockets."""
+        os.close(self._epoll)
+        os.close(self._wake)
+
+
+def make_sockets() -> Sockets:
+    """Return the sockets of a new worker."""
+    return CompiledSockets()
+
+
+def make_accept() -> Accept:
+    """Return an accept, for one thread."""
+    fds = ffi.new("int32_t[]", MAX_EVENTS)
+
+    def accept(listener: socket.socket, most: int) -> Sequence[int]:
+        count = _check(lib.ashttpd_accept(listener.fileno(), fds, min(most, MAX_EVENTS)))
+        accepted: list[int] = ffi.unpack(fds, count)
+        return accepted
+
+    return accept

@@ -1,0 +1,224 @@
+"""The sockets of a worker in plain Python, for where no compiler was at hand."""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import sys
+import termios
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.plan import Plan
+from ashttpd.http.scan import MAX_HEAD_BYTES, make_scan
+from ashttpd.threads.sockets import (
+    DESCRIPTOR_MASK,
+    KIND_SHIFT,
+    LAST,
+    MAX_EVENTS,
+    WITH_FILE,
+    Accept,
+    Bytes,
+    Event,
+    Kind,
+    Mode,
+    Sockets,
+)
+
+# What a socket is watched for in each mode, in epoll's words.
+_INTERESTS: Final = {
+    Mode.HEADS: select.EPOLLIN,
+    Mode.RAW: select.EPOLLIN,
+    Mode.WRITE: select.EPOLLOUT,
+    Mode.WAKE: select.EPOLLIN,
+}
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+def unsent(fd: int) -> int:
+    """Return how much the peer of a socket has not acknowledged, in bytes (tcp(7), SIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def address_of(peer: socket.socket) -> str:
+    """Return the address at the other end, or `-` where it is gone already."""
+    try:
+        return str(peer.getpeername()[0])
+    except OSError:
+        return "-"
+
+
+class PlainSockets:
+    """Sockets in plain Python."""
+
+    def __init__(self) -> None:
+        """Own no socket yet."""
+        self._scan = make_scan()
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._modes: dict[int, Mode] = {self._wake: Mode.WAKE}
+        self._peers: dict[int, socket.socket] = {}
+        self._sends: list[int] = []
+        self._plans: list[Plan] = []
+        self._sent_plans: list[Plan] = []
+        self.came: Bytes = b""
+
+    def add(self, fds: Sequence[int], mode: Mode) -> int:
+        """See Sockets."""
+        for count, fd in enumerate(fds):
+            # Known before its first event can come.
+            self._modes[fd] = mode
+            self._peers[fd] = peer = socket.socket(fileno=fd)
+            peer.setblocking(False)
+            try:
+                self._epoll.register(fd, _INTERESTS[mode])
+            except OSError:
+                del self._modes[fd]
+                self._peers.pop(fd).detach()
+                if count:
+                    return count
+                raise
+        return len(fds)
+
+    def forget(self, fd: int) -> None:
+        """See Sockets."""
+        self._epoll.unregister(fd)
+        del self._modes[fd]
+        self._peers.pop(fd).detach()
+
+    def watch(self, fd: int, mode: Mode) -> None:
+        """See Sockets."""
+        self._modes[fd] = mode
+        self._epoll.modify(fd, _INTERESTS[mode])
+
+    def queue(self, sends: list[int], plans: list[Plan]) -> None:
+        """See Sockets."""
+        self._sends, self._plans = sends, plans
+
+    def queued(self, number: int) -> Plan:
+        """See Sockets."""
+        return self._sent_plans[number]
+
+    def turn(self, timeout: float) -> Iterable[Event]:
+        """See Sockets."""
+        events = self._send_queued()
+        if events:  # what fell short is dealt with first: its peer's next bytes have to wait
+            return events
+        came = bytearray()
+        for fd, _mask in self._epoll.poll(timeout, MAX_EVENTS):
+            events += self._event(fd, came)
+        self.came = bytes(came)
+        return events
+
+    def _send_queued(self) -> list[Event]:
+        """Send the heads; a body counts as fallen short, since here is no faster way for it."""
+        events = []
+        numbers = iter(self._sends)
+        for number, plan in enumerate(self._plans):
+            fd, _id, _length = next(numbers), next(numbers), next(numbers)
+            if fd & WITH_FILE:
+                _file, _offset, _length = next(numbers), next(numbers), next(numbers)
+            last = fd & LAST
+            fd &= DESCRIPTOR_MASK
+            try:
+                sent = self._peers[fd].send(plan.head)
+            except OSError as error:
+                sent = -(error.errno or errno.EIO)
+            if sent != plan.size:
+                events.append((Kind.SHORT << KIND_SHIFT | fd, number, sent, 0))
+            elif last:
+                self.drop(fd)
+        self._sent_plans, self._plans, self._sends = self._plans, [], []
+        return events
+
+    def _event(self, fd: int, came: bytearray) -> list[Event]:
+        """Return the event of a socket that is ready, if any; what it brings goes to `came`."""
+        mode = self._modes[fd]
+        if mode is Mode.WAKE:
+            os.eventfd_read(fd)
+            return [(Kind.WAKE << KIND_SHIFT | fd, 0, 0, 0)]
+        if mode is Mode.WRITE:
+            return [(Kind.WRITABLE << KIND_SHIFT | fd, 0, 0, 0)]
+        try:
+            data = self._peers[fd].recv(MAX_HEAD_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            return [(Kind.END << KIND_SHIFT | fd, 0, 0, 0)]
+        key = self._whole_head(data) if mode is Mode.HEADS else b""
+        kind = Kind.HEAD if key else Kind.DATA
+        start = len(came)
+        came += data + key
+        return [(kind << KIND_SHIFT | fd, start, len(data), len(key))]
+
+    def _whole_head(self, data: bytes) -> bytes:
+        """Return the key of data that is exactly one whole head, else nothing."""
+        try:
+            scanned = self._scan(data, 0)
+        except HTTPError:
+            return b""
+        return scanned[1] if scanned and scanned[0] == len(data) else b""
+
+    def send(self, fd: int, data: bytes, offset: int) -> int:
+        """See Sockets."""
+        return self._peers[fd].send(memoryview(data)[offset:])
+
+    def shutdown(self, fd: int) -> None:
+        """See Sockets."""
+        self._peers[fd].shutdown(socket.SHUT_WR)
+
+    def unsent(self, fd: int) -> int:
+        """See Sockets."""
+        return unsent(fd)
+
+    def peer(self, fd: int) -> str:
+        """See Sockets."""
+        return address_of(self._peers[fd])
+
+    def drop(self, fd: int) -> None:
+        """See Sockets."""
+        del self._modes[fd]
+        self._peers.pop(fd).close()
+
+    def wake(self) -> None:
+        """See Sockets."""
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """See Sockets."""
+        self._epoll.close()
+        os.close(self._wake)
+
+
+def accept(listener: socket.socket, most: int) -> Sequence[int]:
+    """Accept; see Accept."""
+    accepted: list[int] = []
+    while len(accepted) < most:
+        try:
+            peer, _address = listener.accept()
+        except BlockingIOError:
+            break
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                continue  # the peer went away while it waited; accept(2) lists what may come here
+            if accepted:
+                break
+            raise
+        peer.setblocking(False)
+        accepted.append(peer.detach())
+    return accepted
+
+
+def make_sockets() -> Sockets:
+    """Return the sockets of a new worker."""
+    return PlainSockets()
+
+
+def make_accept() -> Accept:
+    """Return an accept, for one thread."""
+    return accept
