@@ -1,11 +1,14 @@
 """Addresses and listening sockets: what is understood, what is refused and how it is named."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ashttpd.listen import Address, AddressError, describe, listen, parse_address
+from tests.servers import DEADLINE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -42,18 +45,31 @@ def test_a_listener_takes_connections_does_not_block_and_says_where_it_is() -> N
         assert describe(listener) == f"http://127.0.0.1:{port}/"
         with pytest.raises(BlockingIOError):
             listener.accept()
-        with socket.create_connection(("127.0.0.1", port)):
-            peer, _address = listener.accept()
-            peer.close()
 
 
-def test_accepted_sockets_send_at_once() -> None:
-    with (
-        listen(Address("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname()),
-        listener.accept()[0] as peer,
-    ):
+@contextmanager
+def connected(first: bytes) -> Iterator[socket.socket]:
+    """A peer that sent its first bytes, or none, as it is accepted; within the deadline."""
+    with listen(Address("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_SECONDS)
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(first)
+            with listener.accept()[0] as peer:
+                yield peer
+
+
+def test_an_accepted_socket_has_its_first_bytes_already_and_sends_at_once() -> None:
+    with connected(b"GET") as peer:
+        peer.setblocking(False)
+        assert peer.recv(10) == b"GET"
         assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_a_peer_that_says_nothing_is_accepted_too_a_little_later() -> None:
+    with connected(b"") as peer:
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(10)
 
 
 def test_an_ipv6_listener_says_where_it_is_in_brackets() -> None:
