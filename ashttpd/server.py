@@ -107,6 +107,7 @@ def run(config: Config) -> int:
     """
     _raise_file_limit()
     signals = _Signals()
+    signals.install()
     with ExitStack() as stack:
         listeners = [stack.enter_context(listen(address)) for address in config.addresses]
         access_log = None
@@ -126,7 +127,6 @@ def run(config: Config) -> int:
             SEND_BODY[config.io],
             access_log,
         )
-        signals.install()
         engine.start()
         for listener in listeners:
             log.info("listening on %s", describe(listener))

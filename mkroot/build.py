@@ -33,6 +33,8 @@ _LISTING_POLICY: Final = (
 # Written by people for people; a directory may move, so caches are not to keep it for ever.
 _DIRECTORY_REDIRECT: Final = HTTPStatus.MOVED_PERMANENTLY
 _LINK_REDIRECT: Final = HTTPStatus.FOUND
+# Nobody reads more of them, and a tree may have a million reasons.
+MAX_WARNINGS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Options:
 
 @dataclass(slots=True)
 class Progress:
-    """What a build has done so far; `saved` counts bytes that were not stored twice."""
+    """What a build has done so far; `saved` counts bytes that were not stored twice.
+
+    The first MAX_WARNINGS warnings are here; the others are counted as `unsaid`.
+    """
 
     urls: int = 0
     files: int = 0
@@ -70,6 +75,14 @@ class Progress:
     saved: int = 0
     site_id: str = ""
     warnings: list[str] = field(default_factory=list)
+    unsaid: int = 0
+
+    def warn(self, text: str) -> None:
+        """Note something that the user should know of and that is no failure."""
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(text)
+        else:
+            self.unsaid += 1
 
 
 class _Build:
@@ -82,7 +95,7 @@ class _Build:
         self._writer = writer
         self._tell = tell
         self.progress = Progress()
-        self._tree = Tree(os.fsencode(source), options.tree, self.progress.warnings.append)
+        self._tree = Tree(os.fsencode(source), options.tree, self.progress.warn)
         self.types = MediaTypes(options.types)
         self._listing = Listing(options.listing_template) if options.listing else None
         # The index file of each open directory, which is stored before its own path comes.
@@ -112,7 +125,7 @@ class _Build:
         self._writer.add(node.path, HTTPStatus.OK, [stored])
 
     def _store(self, directory: Directory, name: bytes) -> Stored:
-        content = Content(directory, name, self.types, self.progress.warnings.append)
+        content = Content(directory, name, self.types, self.progress.warn)
 
         def head(digest: bytes, length: int) -> HeadBlock:
             return content_head(content.media_type().header(), digest, length)

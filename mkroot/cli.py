@@ -20,6 +20,7 @@ from mkroot import __version__, inspect
 from mkroot.build import DEFAULT_INDEXES, Options, Progress, build
 from mkroot.errors import BuildError
 from mkroot.listing import ListingError, human_size
+from mkroot.media_types import MediaTypes
 from mkroot.tree import Symlinks, TreeOptions
 from mkroot.verify import verify
 
@@ -45,6 +46,10 @@ def _type(text: str) -> tuple[str, str]:
     glob, equals, value = text.partition("=")
     if not equals or not glob:
         raise argparse.ArgumentTypeError(f"{text!r} is not GLOB=TYPE, as in '*.foo=text/x-foo'")
+    try:
+        MediaTypes([(glob, value)])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return glob, value
 
 
@@ -206,6 +211,8 @@ def _build(options: argparse.Namespace) -> int:
         return 0
     for warning in progress.warnings:
         print(f"mkroot: {warning}", file=sys.stderr)
+    if progress.unsaid:
+        print(f"mkroot: and {progress.unsaid:,} more warnings", file=sys.stderr)
     seconds = time.monotonic() - started
     print(
         f"{output}: {progress.urls:,} URLs of {progress.files:,} files, "
@@ -251,9 +258,12 @@ def _verify(options: argparse.Namespace) -> int:
             for fault in verify(webroot):
                 faults += 1
                 print(f"{path}: damaged: {fault}")
-        except (WebrootError, OSError) as error:
+        except WebrootError as error:
             faults += 1
             print(f"{path}: damaged: {error}")
+        except OSError as error:
+            faults += 1
+            print(f"{path}: cannot be read: {error}")
         else:
             if not faults and not options.quiet:
                 print(f"{path}: OK, site id {webroot.site_id}, {webroot.resource_count:,} URLs")

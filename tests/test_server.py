@@ -72,6 +72,15 @@ def test_a_drain_that_takes_too_long_cuts_off_and_still_ends_well(
         server.log.wait_for("1 s are over; what was still being sent is cut off")
 
 
+def test_a_drain_with_nobody_but_the_idle_ends_at_once(engine: Engine, site_vhosts: Path) -> None:
+    with engine.serving(site_vhosts, "--drain-seconds", "60") as server, server.connect() as idle:
+        assert idle.get("/hello.txt").status == 200
+        start = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - start < 5
+
+
 def test_a_drain_of_no_seconds_ends_at_once(engine: Engine, site_vhosts: Path) -> None:
     with (
         engine.serving(site_vhosts, "--drain-seconds", "0") as server,

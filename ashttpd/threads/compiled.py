@@ -87,7 +87,7 @@ class CompiledSockets:
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
-        os.close(fd)
+        lib.ashttpd_drop(self._epoll, fd)
 
     def wake(self) -> None:
         """See Sockets."""

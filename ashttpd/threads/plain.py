@@ -182,6 +182,8 @@ class PlainSockets:
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
+        # Closing is not enough; turn.c says why.
+        self._epoll.unregister(fd)
         del self._modes[fd]
         self._peers.pop(fd).close()
 

@@ -40,6 +40,14 @@ int ashttpd_forget(int epoll, int fd)
     return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
+/* Closing is not enough: while the acceptor is still within the call that added the socket, its file
+ * lives on in the set, and would be reported under a number that may be another's by then. */
+int ashttpd_drop(int epoll, int fd)
+{
+    ashttpd_forget(epoll, fd);
+    return close(fd) < 0 ? -errno : 0;
+}
+
 static int watch(int epoll, int operation, int fd, int mode)
 {
     struct epoll_event event = {
@@ -92,7 +100,7 @@ static ssize_t send_one(int fd, const char *data, size_t length, int file, off_t
 
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_FILE in the first says that
  * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it. */
-static int32_t *send_all(const int64_t *sends, int count, int32_t *event)
+static int32_t *send_all(int epoll, const int64_t *sends, int count, int32_t *event)
 {
     const int64_t *stop = sends + count;
     for (int i = 0; sends < stop; i++) {
@@ -105,7 +113,7 @@ static int32_t *send_all(const int64_t *sends, int count, int32_t *event)
         if (n != all)
             event = put_event(event, KIND_SHORT, fd, i, (int32_t)n, 0);
         else if (sends[0] & LAST)
-            close(fd);
+            ashttpd_drop(epoll, fd);
         sends += file ? 6 : 3;
     }
     return event;
@@ -115,7 +123,7 @@ int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout,
                  int32_t *events)
 {
     struct epoll_event ready[MAX_EVENTS];
-    int32_t *event = send_all(sends, send_numbers, events);
+    int32_t *event = send_all(epoll, sends, send_numbers, events);
     int32_t used = 0;
 
     /* What fell short is dealt with first: its peer's next bytes have to wait. */

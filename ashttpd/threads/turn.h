@@ -1,6 +1,7 @@
 extern int64_t ashttpd_content;
 int ashttpd_epoll(void);
 int ashttpd_forget(int epoll, int fd);
+int ashttpd_drop(int epoll, int fd);
 int ashttpd_watch(int epoll, int fd, int mode);
 int ashttpd_add(int epoll, const int32_t *fds, int count, int mode);
 int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout, char *buffer,

@@ -152,7 +152,11 @@ class Worker:
                 continue
             start_of_key = start + length
             key = came[start_of_key : start_of_key + key_length]
-            plan = plans.get(key) or find(key, second)
+            try:
+                plan = plans.get(key) or find(key, second)
+            except Exception:
+                self._abandon(clients[tag])
+                continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
             if not may_queue or plan.linger or plan.body_size > AT_ONCE_BYTES:
@@ -208,7 +212,8 @@ class Worker:
     def _handle(self, tag: int, start: int, length: int) -> None:
         """Act on whatever happens more rarely than a whole request."""
         kind, fd = tag >> KIND_SHIFT, tag & DESCRIPTOR_MASK
-        if fd in self._leaving:  # it did not, or not wholly
+        # Of any other kind it would be news of a socket that was given the number since.
+        if kind == Kind.SHORT and fd in self._leaving:
             self.clients[fd] = self._leaving[fd]
         client = self.clients.get(fd)
         if client is None:  # the wake, or a socket that was closed within this turn

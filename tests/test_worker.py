@@ -1,0 +1,203 @@
+"""A worker's bookkeeping, over sockets that only write down what is done with them."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from ashttpd.http.connection import Limits, State
+from ashttpd.http.dates import Second
+from ashttpd.http.plan import Extent, Plan
+from ashttpd.threads.bodies import AT_ONCE_BYTES, send_with_sendfile
+from ashttpd.threads.client import Client
+from ashttpd.threads.sockets import KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
+from ashttpd.threads.worker import Worker
+from fuzz.fakes import FakeFile
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+PART = HEAD[:10]
+
+
+class FakeSockets:
+    """Plays turns: each is a list of calls that may act, and that return the events."""
+
+    def __init__(self) -> None:
+        self.script: list[Callable[[], Sequence[Event]]] = []
+        self.at_end: Callable[[], None] = lambda: None
+        self.came: Bytes = HEAD + b"key"
+        self.owned: dict[int, Mode] = {}
+        self.sends: list[list[int]] = []
+        self.dropped: list[int] = []
+        self._plans: list[Plan] = []
+
+    def add(self, fds: Sequence[int], mode: Mode) -> int:
+        self.owned.update(dict.fromkeys(fds, mode))
+        return len(fds)
+
+    def forget(self, fd: int) -> None:
+        del self.owned[fd]
+
+    def watch(self, fd: int, mode: Mode) -> None:
+        self.owned[fd] = mode
+
+    def queue(self, sends: list[int], plans: list[Plan]) -> None:
+        self.sends.append(sends)
+        self._plans = plans
+
+    def queued(self, number: int) -> Plan:
+        return self._plans[number]
+
+    def turn(self, timeout: float) -> Sequence[Event]:
+        if self.script:
+            return self.script.pop(0)()
+        self.at_end()
+        return []
+
+    def send(self, fd: int, data: bytes, offset: int) -> int:
+        return len(data) - offset
+
+    def shutdown(self, fd: int) -> None:
+        raise AssertionError("no test lets a connection linger")
+
+    def unsent(self, fd: int) -> int:
+        return 0
+
+    def peer(self, fd: int) -> str:
+        return "-"
+
+    def drop(self, fd: int) -> None:
+        del self.owned[fd]
+        self.dropped.append(fd)
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FakeAnswers:
+    """Gives one plan, or fails."""
+
+    def __init__(self, plan: Plan | None) -> None:
+        self._plan = plan
+
+    def _find(self, key: bytes, second: Second) -> Plan:
+        assert self._plan is not None, "a fault of our own"
+        return self._plan
+
+    @property
+    def find(self) -> Callable[[bytes, Second], Plan]:
+        return self._find
+
+    @property
+    def plans(self) -> Callable[[Second], Mapping[bytes, Plan]]:
+        return lambda _second: {}
+
+
+def small(*, close: bool = False) -> Plan:
+    return Plan(b"answer", (), 6, 0, 200, close, False)
+
+
+def large() -> Plan:
+    length = AT_ONCE_BYTES + 1
+    return Plan(b"head", (Extent(FakeFile(), 0, length),), 4 + length, length, 200, False, False)
+
+
+def make_worker(plan: Plan | None) -> tuple[Worker, FakeSockets]:
+    sockets = FakeSockets()
+    worker = Worker(sockets, FakeAnswers(plan), Limits(), send_with_sendfile, None)
+    sockets.at_end = lambda: worker.drain(0)
+    return worker, sockets
+
+
+def head(fd: int) -> Event:
+    return (fd, 0, len(HEAD), 3)
+
+
+def event(kind: Kind, fd: int, start: int = 0, length: int = 0) -> Event:
+    return (kind << KIND_SHIFT | fd, start, length, 0)
+
+
+def test_an_answer_that_closes_its_connection_leaves_with_the_queue() -> None:
+    worker, sockets = make_worker(small(close=True))
+    worker.adopt([5])
+    sockets.script = [lambda: [head(5)]]
+    worker.run()
+    assert sockets.sends[0][0] == 5 | LAST
+    assert not worker.clients
+
+
+def test_the_number_of_a_socket_that_has_left_may_be_another_ones_at_once() -> None:
+    worker, sockets = make_worker(small(close=True))
+    worker.adopt([5])
+
+    new: list[Client] = []
+
+    def left_and_taken_again() -> list[Event]:
+        worker.adopt([5])
+        new.append(worker.clients[5])
+        return [event(Kind.DATA, 5, 0, len(PART))]
+
+    def is_the_new_one() -> list[Event]:
+        assert worker.clients[5] is new[0]
+        assert new[0].connection.state is State.READING
+        return []
+
+    sockets.script = [lambda: [head(5)], left_and_taken_again, is_the_new_one]
+    worker.run()
+    assert not sockets.script
+
+
+def test_an_answer_that_did_not_leave_wholly_is_finished_and_then_closed() -> None:
+    worker, sockets = make_worker(small(close=True))
+    worker.adopt([5])
+    sockets.script = [lambda: [head(5)], lambda: [event(Kind.SHORT, 5, 0, 2)]]
+    worker.run()
+    assert sockets.dropped == [5]
+    assert not worker.clients
+
+
+def test_a_fault_of_our_own_costs_one_connection_and_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker, sockets = make_worker(None)
+    worker.adopt([5, 6])
+
+    def other_is_served() -> list[Event]:
+        assert list(worker.clients) == [6]
+        return []
+
+    sockets.script = [lambda: [head(5)], other_is_served]
+    with caplog.at_level(logging.ERROR):
+        worker.run()
+    assert sockets.dropped[0] == 5
+    assert not sockets.script
+    assert "this is a bug of ashttpd" in caplog.text
+
+
+def test_a_large_body_is_handed_over_once_to_the_worker_with_the_fewest() -> None:
+    worker, sockets = make_worker(large())
+    other, other_sockets = make_worker(large())
+    pool = (worker, other)
+    worker.join(pool)
+    other.join(pool)
+    worker.adopt([5, 6])
+
+    def is_gone() -> list[Event]:
+        assert list(worker.clients) == [6]
+        return []
+
+    sockets.script = [lambda: [head(5)], is_gone]
+    worker.run()
+    assert not sockets.script
+    assert other_sockets.owned == {5: Mode.WRITE}
+    assert other.clients[5].handed_over
+    assert sockets.dropped == [6]
+
+
+def test_sockets_that_could_not_be_watched_are_left_to_who_brought_them() -> None:
+    worker, sockets = make_worker(small())
+    sockets.add = lambda fds, mode: 1  # type: ignore[method-assign]  # the second one fails
+    assert worker.adopt([5, 6]) == 1
+    assert list(worker.clients) == [5]
