@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,11 @@ class Engine:
     lack: str = ""
 
     def serving(
-        self, vhosts: Path, *options: str, status: int = 0
+        self, vhosts: Path, *options: str, status: int = 0, under: Sequence[str] = ()
     ) -> AbstractContextManager[Server]:
-        """Run a server of this kind; see `tests.servers.serving`."""
-        return serving(vhosts, *self.options, *options, status=status, python=self.program)
+        """Run a server of this kind, perhaps under another program; see `tests.servers.serving`."""
+        python = (*under, *self.program)
+        return serving(vhosts, *self.options, *options, status=status, python=python)
 
 
 # Where no compiler was at hand: importing an extension fails.

@@ -609,22 +609,26 @@ def test_a_build_that_is_killed_leaves_the_old_file_and_no_litter(
     assert (output.read_bytes() if output.exists() else None) == old
 
 
+# Runs mkroot while no file may grow beyond 8 KiB; what measures the coverage writes one too.
+LIMITED = """
+import resource, sys
+from mkroot import cli, spill
+_soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+{preparation}
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+status = cli.main(sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+sys.exit(status)
+"""
+
+
 @pytest.mark.parametrize("size", [100, 300_000])
 def test_a_file_that_may_not_grow_any_more_leaves_the_old_file(
     source: Path, output: Path, size: int
 ) -> None:
     plant(source, {b"%02d" % number: os.urandom(size) for number in range(40)})
     output.write_bytes(b"what was served before")
-    program = (
-        "import resource, sys; from mkroot.cli import main;"
-        "_soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard));"
-        "status = main(sys.argv[1:]);"
-        # What measures the coverage has a file to write too.
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard));"
-        "sys.exit(status)"
-    )
-    done = python("-c", program, source, output)
+    done = python("-c", LIMITED.format(preparation=""), source, output)
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.startswith(b"mkroot: ")
     assert b"File too large" in done.stderr
@@ -683,13 +687,7 @@ def test_digests_that_find_no_room_on_the_disk_are_an_error_of_one_line(
 ) -> None:
     plant(source, {b"%04d" % number: b"" for number in range(1000)})
     # The cache of the digests is large enough for half a million; it is made small here.
-    program = (
-        "import resource, sys; from mkroot import cli, spill;"
-        "spill._CACHE_KIB = 1;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
-        "sys.exit(cli.main(sys.argv[1:]))"
-    )
-    done = python("-c", program, source, output)
+    done = python("-c", LIMITED.format(preparation="spill._CACHE_KIB = 1"), source, output)
     assert done.returncode == 1
     assert done.stderr.startswith(b"mkroot: ")
     assert done.stderr.count(b"\n") == 1

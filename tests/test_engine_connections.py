@@ -30,6 +30,22 @@ def impatient(engine: Engine, site_vhosts: Path, impatient_log: Path) -> Iterato
         yield running
 
 
+def test_connections_beyond_the_limit_of_open_files_wait_until_others_end(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    limited = ("sh", "-c", 'ulimit -n 48 && exec "$@"', "sh")
+    with ExitStack() as stack:
+        server = stack.enter_context(engine.serving(site_vhosts, "--threads", "1", under=limited))
+        clients = [stack.enter_context(server.connect()) for _ in range(60)]
+        for client in clients:
+            client.send(request("/hello.txt"))
+        server.log.wait_for("cannot accept connections: .*Too many open files")
+        for client in clients:
+            assert client.read().body == HELLO
+            client.close()
+        assert server.get("/hello.txt").body == HELLO
+
+
 def test_a_peer_that_has_shut_its_side_down_still_gets_all_its_answers(
     server: Server, content: Mapping[str, bytes]
 ) -> None:
