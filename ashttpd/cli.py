@@ -146,30 +146,25 @@ def make_parser() -> argparse.ArgumentParser:
         default=DEFAULT_DRAIN_SECONDS,
         help="how long responses under way may take after SIGTERM (default: %(default)g)",
     )
-    limits = Limits()
-    parser.add_argument(
-        "--idle-seconds",
-        metavar="S",
-        type=_seconds,
-        default=limits.idle_seconds,
-        help="how long a connection may wait for its next request (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--head-seconds",
-        metavar="S",
-        type=_seconds,
-        default=limits.head_seconds,
-        help="how long a request's head may take to come (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--stall-seconds",
-        metavar="S",
-        type=_seconds,
-        default=limits.stall_seconds,
-        help="how long a client may take nothing of a response (default: %(default)g)",
-    )
+    _add_limits(parser)
     parser.add_argument("--version", action="version", version=f"ashttpd {__version__}")
     return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = Limits()
+    for name, default, text in (
+        ("idle", limits.idle_seconds, "a connection may wait for its next request"),
+        ("head", limits.head_seconds, "a request's head may take to come"),
+        ("stall", limits.stall_seconds, "a client may take nothing of a response"),
+    ):
+        parser.add_argument(
+            f"--{name}-seconds",
+            metavar="S",
+            type=_seconds,
+            default=default,
+            help=f"how long {text} (default: %(default)g)",
+        )
 
 
 def _config(options: argparse.Namespace) -> Config:

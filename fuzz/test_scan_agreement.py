@@ -15,7 +15,7 @@ from fuzz.strategies import WIRES, Head, heads
 
 try:
     from ashttpd.http import _scan
-except ImportError:  # pragma: no cover
+except ImportError:  # pragma: no cover  # no compiler was at hand
     if "ASHTTPD_REQUIRE_EXTENSIONS" in os.environ:
         raise
     pytest.skip("the scan was not compiled", allow_module_level=True)

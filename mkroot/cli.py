@@ -109,6 +109,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"mkroot {__version__}")
+    _add_actions(parser)
+    return parser
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
     other = parser.add_argument_group("looking into webroots").add_mutually_exclusive_group()
     for name, text in (
         ("verify", "read every byte of each FILE and name all that is damaged"),
@@ -119,7 +124,6 @@ def make_parser() -> argparse.ArgumentParser:
         ("diff", "list the URLs that were removed (-), added (+) or changed (~)"),
     ):
         other.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -203,9 +207,8 @@ def _build(options: argparse.Namespace) -> int:
     started = time.monotonic()
     console = Console(stderr=True)
     with ExitStack() as stack:
-        tell: Callable[[Progress], None] = lambda _progress: None  # noqa: E731
-        if console.is_terminal and not options.quiet:
-            tell = _show_progress(stack, console)
+        shown = console.is_terminal and not options.quiet
+        tell = _show_progress(stack, console) if shown else _tell_nobody
         progress = build(source, output, settings, tell)
     if options.quiet:
         return 0
@@ -220,6 +223,10 @@ def _build(options: argparse.Namespace) -> int:
         f"{seconds:.1f} s, site id {progress.site_id[:12]}"
     )
     return 0
+
+
+def _tell_nobody(_progress: Progress) -> None:
+    pass
 
 
 def _show_progress(stack: ExitStack, console: Console) -> Callable[[Progress], None]:
