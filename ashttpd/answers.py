@@ -95,7 +95,7 @@ class Answers:
             with self._lock:
                 self._promote(key, answer, second.epoch)
             return answer.at(second)
-        answer, lasting = self._resolve(parse_key(key))
+        answer, lasting = self._resolve(parse_key(key), second.epoch)
         plan = answer.at(second)
         if lasting:
             with self._lock:
@@ -125,10 +125,10 @@ class Answers:
         self._hot = {key: a for key, a in self._hot.items() if a.epoch >= epoch}
         self._hot_bytes = sum(_cost(key, answer) for key, answer in self._hot.items())
 
-    def _resolve(self, request: Request) -> tuple[Answer, bool]:
+    def _resolve(self, request: Request, now: int) -> tuple[Answer, bool]:
         """Return the answer to a request, and whether it may be kept."""
         try:
-            answer = respond_without_site(request) or self._ask_site(request)
+            answer = respond_without_site(request) or self._ask_site(request, now)
         except HTTPError as error:
             return respond_error(request, error.status), True
         except (WebrootError, OSError) as error:
@@ -136,7 +136,7 @@ class Answers:
             return respond_error(request, HTTPStatus.INTERNAL_SERVER_ERROR), False
         return answer, True
 
-    def _ask_site(self, request: Request) -> Answer:
+    def _ask_site(self, request: Request, now: int) -> Answer:
         webroot = self._hosts.find(request.host)
         if webroot is None:
             raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
@@ -148,7 +148,7 @@ class Answers:
             raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
         variant = choose_variant(resource, request.accept)
         found = Representation(resource, variant, webroot.head_block(variant), webroot)
-        answer = respond(request, found)
+        answer = respond(request, found, now)
         _inline_body(answer, webroot, found)
         return answer
 

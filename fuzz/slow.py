@@ -1,6 +1,10 @@
 """Slow and literal versions of what the server does fast: each reads like the RFC's own words."""
 
 import string
+from datetime import UTC, datetime
+
+from ashttpd.http.request import Request
+from fuzz.strategies import DATE_FORMS
 
 _DIGITS = string.digits.encode()
 _ETAGC = bytes([0x21, *range(0x23, 0x7F), *range(0x80, 0x100)])
@@ -88,6 +92,44 @@ def parse_entity_tags(text: bytes) -> list[bytes] | None:
     """Return the opaque tags of a list with at least one; None where it is malformed."""
     tags = [parse_entity_tag(element) for element in split_list(text)]
     return [tag for tag in tags if tag is not None] if tags and None not in tags else None
+
+
+def parse_date(text: bytes, now: int) -> int | None:
+    """Return the time of a well-formed HTTP-date (RFC 9110 section 5.6.7), or None."""
+    for form in DATE_FORMS:
+        try:
+            date = datetime.strptime(text.decode("ascii"), form.replace("%e", "%d"))
+        except ValueError:
+            continue
+        if form.count("%y"):
+            year = datetime.fromtimestamp(now, UTC).year
+            # The latest year with these digits that is at most 50 years ahead.
+            date = date.replace(
+                year=max(y for y in range(year - 99, year + 51) if y % 100 == date.year % 100)
+            )
+        return int(date.replace(tzinfo=UTC).timestamp())
+    return None
+
+
+def check(request: Request, tags: list[bytes], modified: int | None, now: int) -> int:
+    """Return the status that RFC 9110 section 13.2.2 gives a GET, step by step."""
+    if request.if_match is not None:
+        strong = [] if request.if_match == b"*" else split_list(request.if_match)
+        well_formed = request.if_match == b"*" or parse_entity_tags(request.if_match)
+        if not well_formed or (request.if_match != b"*" and tags[0] not in strong):
+            return 412
+    elif request.if_unmodified_since is not None and modified is not None:
+        date = parse_date(request.if_unmodified_since, now)
+        if date is not None and not modified <= date:
+            return 412
+    if request.if_none_match is not None:
+        if find_match(request.if_none_match, tags) is not None:
+            return 304
+    elif request.if_modified_since is not None and modified is not None:
+        date = parse_date(request.if_modified_since, now)
+        if date is not None and modified <= date:
+            return 304
+    return 200
 
 
 def find_match(if_none_match: bytes, tags: list[bytes]) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from hypothesis import strategies as st
@@ -78,11 +79,25 @@ BYTE_RANGES = st.builds(
     NUMBERS | st.just(b""),
     WHITE,
 )
+# Times of clients that are about now, in each form of HTTP-date (RFC 9110 section 5.6.7).
+NOW: Final = 1_700_000_000
+TIMES = st.integers(NOW - 2, NOW + 2) | st.integers(0, 2 * NOW)
+DATE_FORMS: Final = (
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%A, %d-%b-%y %H:%M:%S GMT",
+    "%a %b %e %H:%M:%S %Y",
+)
+DATES = st.builds(
+    lambda epoch, form: datetime.fromtimestamp(epoch, UTC).strftime(form).encode("ascii"),
+    TIMES,
+    st.sampled_from(DATE_FORMS),
+)
 VALUES = text_of(VALUE_BYTES)
 FIELDS = st.one_of(
     st.tuples(in_any_case(b"range"), BYTE_RANGES),
     st.tuples(in_any_case(b"if-range"), ENTITY_TAGS),
-    st.tuples(in_any_case(b"if-none-match"), TAG_LISTS | st.just(b"*")),
+    st.tuples(in_any_case(b"if-none-match") | in_any_case(b"if-match"), TAG_LISTS | st.just(b"*")),
+    st.tuples(in_any_case(b"if-modified-since") | in_any_case(b"if-unmodified-since"), DATES),
     st.tuples(
         in_any_case(b"accept"),
         st.sampled_from([b"*/*", b"application/json", b"text/html, APPLICATION/*;q=0.5", b"jso"]),

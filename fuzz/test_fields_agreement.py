@@ -1,14 +1,18 @@
 """Ranges, preconditions and paths agree with slow versions that read like the RFCs."""
 
+from functools import partial
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ashttpd.http.conditional import find_match
+from ashttpd.http.conditional import Validators, check, find_match
+from ashttpd.http.dates import parse_date
 from ashttpd.http.grammar import ENTITY_TAG_LIST
 from ashttpd.http.ranges import Unsatisfiable, choose_range
+from ashttpd.http.request import Request
 from ashttpd.http.target import encode_path, parse_path
 from fuzz import slow
-from fuzz.strategies import BYTE_RANGES, TAG_LISTS, text_of
+from fuzz.strategies import BYTE_RANGES, DATES, NOW, TAG_LISTS, TIMES, text_of
 
 HUGE = 10**18
 
@@ -44,12 +48,40 @@ def test_entity_tag_lists_agree_with_the_literal_version(field: bytes) -> None:
     assert accepted == (slow.parse_entity_tags(field) is not None)
 
 
-@given(
-    TAG_LISTS | st.sampled_from([b"*", b"", b"**", b'*, "a"']) | text_of(b'"W/a, \t', max_size=12),
-    st.lists(st.sampled_from([b'"a"', b'"b"', b'"W/"', b'","', b'""']), max_size=3),
+LISTS = (
+    TAG_LISTS | st.sampled_from([b"*", b"", b"**", b'*, "a"']) | text_of(b'"W/a, \t', max_size=12)
 )
-def test_preconditions_agree_with_the_literal_version(field: bytes, tags: list[bytes]) -> None:
-    assert find_match(field, tags) == slow.find_match(field, tags)
+TAGS = st.lists(st.sampled_from([b'"a"', b'"b"', b'"W/"', b'","', b'""']), min_size=1, max_size=3)
+
+
+@given(LISTS, TAGS)
+def test_if_none_match_agrees_with_the_literal_version(field: bytes, tags: list[bytes]) -> None:
+    assert find_match(field, Validators(tags[0], tags[1:])) == slow.find_match(field, tags)
+
+
+@given(DATES, st.integers(0, 2 * NOW))
+@example(b"Tuesday, 14-Nov-73 22:13:20 GMT", NOW)
+@example(b"Tuesday, 14-Nov-74 22:13:20 GMT", NOW)
+def test_dates_agree_with_the_literal_version(date: bytes, now: int) -> None:
+    assert parse_date(date, now) == slow.parse_date(date, now)
+
+
+@given(
+    st.builds(
+        partial(Request, b"GET", b"/", 1, True, False, b"a"),
+        if_match=st.none() | LISTS,
+        if_unmodified_since=st.none() | DATES,
+        if_none_match=st.none() | LISTS,
+        if_modified_since=st.none() | DATES,
+    ),
+    TAGS,
+    st.none() | TIMES,
+)
+def test_preconditions_agree_with_the_literal_version(
+    request: Request, tags: list[bytes], modified: int | None
+) -> None:
+    status, _tag = check(request, Validators(tags[0], tags[1:], modified), NOW)
+    assert status == slow.check(request, tags, modified, NOW)
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"...", b"a", b".b", b"c d"]), max_size=8))

@@ -55,7 +55,10 @@ def check_same_meaning(ours: Request, theirs: h11.Request, head: bytes) -> None:
     for name, value in (
         (b"range", ours.range),
         (b"if-range", ours.if_range),
+        (b"if-match", ours.if_match),
         (b"if-none-match", ours.if_none_match),
+        (b"if-modified-since", ours.if_modified_since),
+        (b"if-unmodified-since", ours.if_unmodified_since),
     ):
         values = [v for n, v in theirs.headers if n == name]
         assert value == (b", ".join(values) if values else None)

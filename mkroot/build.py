@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 from ashttpd.http.pages import error_page
 from ashttpd.http.target import encode_path
+from ashttpd.webroot.layout import MAX_MODIFIED
 from mkroot import __version__
 from mkroot.content import Content
 from mkroot.errors import BuildError
@@ -46,7 +47,8 @@ class Options:
     listing: bool = False
     listing_template: Path | None = None
     types: tuple[tuple[str, str], ...] = ()
-    # Dates of listings are not later than this (reproducible-builds.org: SOURCE_DATE_EPOCH).
+    last_modified: bool = False
+    # Dates are not later than this (reproducible-builds.org: SOURCE_DATE_EPOCH).
     latest_date: int | None = None
 
     def described(self) -> dict[str, object]:
@@ -56,6 +58,7 @@ class Options:
             "symlinks": self.tree.symlinks.value,
             "dotfiles": self.tree.dotfiles,
             "index": list(self.indexes),
+            "last-modified": self.last_modified,
             "listing": self.listing,
             "listing-template": None if template is None else template.name,
             "type": [f"{glob}={value}" for glob, value in self.types],
@@ -99,7 +102,7 @@ class _Build:
         self.types = MediaTypes(options.types)
         self._listing = Listing(options.listing_template) if options.listing else None
         # The index file of each open directory, which is stored before its own path comes.
-        self._stored_indexes: dict[bytes, Stored] = {}
+        self._stored_indexes: dict[bytes, tuple[Stored, int | None]] = {}
         self._pages: dict[HTTPStatus, Stored] = {}
 
     def run(self) -> None:
@@ -117,28 +120,36 @@ class _Build:
             self._tell(self.progress)
 
     def _file(self, node: Node) -> None:
-        stored = self._stored_indexes.pop(node.path, None)
-        if stored is None:
-            stored = self._store(node.directory, node.name)
+        known = self._stored_indexes.pop(node.path, None)
+        stored, modified = known or self._store(node.directory, node.name)
         self.progress.files += 1
         self.progress.bytes += stored.length
-        self._writer.add(node.path, HTTPStatus.OK, [stored])
+        self._writer.add(node.path, HTTPStatus.OK, [stored], modified=modified)
 
-    def _store(self, directory: Directory, name: bytes) -> Stored:
+    def _store(self, directory: Directory, name: bytes) -> tuple[Stored, int | None]:
+        """Store a file; returns it with the date to record of it."""
         content = Content(directory, name, self.types, self.progress.warn)
 
         def head(digest: bytes, length: int) -> HeadBlock:
             return content_head(content.media_type().header(), digest, length)
 
-        return self._writer.store(content.chunks(), head)
+        stored = self._writer.store(content.chunks(), head)
+        if not self._options.last_modified:
+            return stored, None
+        modified = self._not_later(content.modified)
+        return stored, modified if 0 <= modified <= MAX_MODIFIED else None
+
+    def _not_later(self, modified: int) -> int:
+        latest = self._options.latest_date
+        return modified if latest is None else min(modified, latest)
 
     def _directory(self, node: Node) -> None:
         directory = node.directory
         for name in map(os.fsencode, self._options.indexes):
             if directory.has_file(name):
-                stored = self._store(directory, name)
-                self._stored_indexes[directory.path + name] = stored
-                self._writer.add(node.path, HTTPStatus.OK, [stored])
+                stored, modified = self._store(directory, name)
+                self._stored_indexes[directory.path + name] = stored, modified
+                self._writer.add(node.path, HTTPStatus.OK, [stored], modified=modified)
                 return
         if self._listing is None:
             self._writer.add(node.path, HTTPStatus.FORBIDDEN, [self._page(HTTPStatus.FORBIDDEN)])
@@ -170,9 +181,7 @@ class _Build:
                 # any other.
                 path = os.fsdecode(directory.path + name)
                 raise OSError(error.errno, error.strerror, path) from error
-            modified = status.st_mtime_ns // 1_000_000_000
-            if self._options.latest_date is not None:
-                modified = min(modified, self._options.latest_date)
+            modified = self._not_later(status.st_mtime_ns // 1_000_000_000)
             # A redirect may lead to a directory, whose size is the file system's affair.
             size = status.st_size if S_ISREG(status.st_mode) else 0
             yield Entry(name, is_directory, size, modified)

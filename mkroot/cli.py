@@ -100,6 +100,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--listing-template", metavar="FILE", type=Path, help="Jinja2 template of the HTML listing"
     )
     parser.add_argument(
+        "--last-modified",
+        action="store_true",
+        help="send files' times of modification as Last-Modified; without it the entity tag is the "
+        "only validator, and the same contents give the same bytes whatever their times",
+    )
+    parser.add_argument(
         "--type",
         metavar="GLOB=TYPE",
         type=_type,
@@ -202,6 +208,7 @@ def _build(options: argparse.Namespace) -> int:
         listing=options.listing or options.listing_template is not None,
         listing_template=options.listing_template,
         types=tuple(options.type),
+        last_modified=options.last_modified,
         latest_date=_latest_date(),
     )
     started = time.monotonic()

@@ -33,6 +33,8 @@ class Content:
         self._warn = warn
         self._head = b""
         self._utf8: Utf8Check | None = None
+        # Seconds since the epoch; known once the first chunk was taken.
+        self.modified = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content.
@@ -55,6 +57,7 @@ class Content:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
             raise BuildError(f"{show(self._path)}: not a regular file any more")
+        self.modified = before.st_mtime_ns // 1_000_000_000
         length = 0
         while chunk := os.read(fd, CHUNK_BYTES):
             if length == 0:

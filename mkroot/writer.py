@@ -194,8 +194,12 @@ class Writer:
         location: bytes = b"",
         *,
         keep_query: bool = False,
+        modified: int | None = None,
     ) -> None:
-        """Write the record of a path, which has to be behind all paths before."""
+        """Write the record of a path, which has to be behind all paths before.
+
+        `modified` is in seconds since the epoch, 0 to layout.MAX_MODIFIED.
+        """
         assert path > self._last_path, f"{path!r} behind {self._last_path!r}"
         self._last_path = path
         if max(len(path), len(location)) > layout.MAX_PATH_BYTES:
@@ -205,8 +209,9 @@ class Writer:
         parts = b"".join(variant.packed for variant in variants) + path + location
         length = align(layout.RECORD.size + len(parts), layout.RECORD_ALIGNMENT)
         flags = layout.RecordFlag.KEEP_QUERY if keep_query else 0
+        modified = layout.NOT_RECORDED if modified is None else modified
         record = layout.RECORD.pack(
-            length, status, flags, len(variants), len(path), len(location), layout.NOT_RECORDED, 0
+            length, status, flags, len(variants), len(path), len(location), modified, 0
         )
         self._records.write((record + parts).ljust(length, b"\0"))
         try:

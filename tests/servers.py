@@ -66,7 +66,7 @@ def build_site(content: Mapping[str, bytes], webroot: Path) -> Path:
         path.write_bytes(data)
     # It need not survive a power cut, and hundreds of these would wait for the disk.
     with patch("mkroot.output.os.fsync"):
-        build(source, webroot, Options(), lambda _progress: None)
+        build(source, webroot, Options(last_modified=True), lambda _progress: None)
     return webroot
 
 

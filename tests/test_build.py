@@ -349,4 +349,43 @@ def test_dates_of_a_listing_are_not_later_than_asked(source: Path, output: Path)
     }
 
 
-# What fails, and leaves everything as it was.
+def test_times_of_files_are_recorded_on_demand_and_not_later_than_asked(
+    source: Path, output: Path
+) -> None:
+    times = {b"before": -1.5, b"old": 1.9, b"new": 1_700_000_000}
+    plant(source, dict.fromkeys(times, b"the same") | {b"d": {b"index.html": b""}, b"empty": {}})
+    for name, time in times.items():
+        os.utime(os.fsencode(source) + b"/" + name, (time, time))
+    os.utime(source / "d/index.html", (7, 7))
+    make(source, output, Options(last_modified=True))
+    with opened(output) as webroot:
+        assert {path: resource_at(webroot, path).modified for path in paths_in(webroot)} == {
+            b"/": None,
+            b"/before": None,
+            b"/d": None,
+            b"/d/": 7,
+            b"/d/index.html": 7,
+            b"/empty": None,
+            b"/empty/": None,
+            b"/new": 1_700_000_000,
+            b"/old": 1,
+        }
+    make(source, output, Options(last_modified=True, latest_date=5))
+    with opened(output) as webroot:
+        assert resource_at(webroot, b"/new").modified == 5
+    make(source, output)
+    with opened(output) as webroot:
+        assert resource_at(webroot, b"/new").modified is None
+
+
+def test_a_time_that_no_date_can_name_is_not_recorded(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No common file system can hold the year 10000.
+    monkeypatch.setattr("mkroot.build.MAX_MODIFIED", 1000)
+    plant(source, {b"a": b"", b"b": b""})
+    os.utime(source / "a", (1000, 1000))
+    os.utime(source / "b", (1001, 1001))
+    make(source, output, Options(last_modified=True))
+    with opened(output) as webroot:
+        assert [resource_at(webroot, path).modified for path in (b"/a", b"/b")] == [1000, None]

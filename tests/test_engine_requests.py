@@ -189,6 +189,29 @@ def test_if_none_match_with_the_tag_gets_304_without_a_body(server: Server) -> N
         assert client.get("/hello.txt", "site.example", 'If-None-Match: "other"').body == HELLO
 
 
+def test_each_precondition_is_heard(server: Server) -> None:
+    with server.connect() as client:
+        full = client.get("/hello.txt")
+        tag, modified = full.fields["etag"], full.fields["last-modified"]
+        before, after = "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"
+        for field, status in (
+            (f"If-Match: {tag}", 200),
+            ('If-Match: "other"', 412),
+            (f"If-Match: W/{tag}", 412),
+            (f"If-Modified-Since: {modified}", 304),
+            (f"If-Modified-Since: {before}", 200),
+            (f"If-Unmodified-Since: {before}", 412),
+            (f"If-Unmodified-Since: {after}", 200),
+        ):
+            response = client.get("/hello.txt", "site.example", field)
+            assert response.status == status, field
+            assert (response.body == HELLO) == (status == 200), field
+        part = client.get("/hello.txt", "site.example", "Range: bytes=1-3", f"If-Range: {modified}")
+        assert (part.status, part.body) == (206, HELLO[1:4])
+        whole = client.get("/hello.txt", "site.example", "Range: bytes=1-3", f"If-Range: {before}")
+        assert (whole.status, whole.body) == (200, HELLO)
+
+
 def test_a_directory_without_its_slash_is_redirected_with_the_query(server: Server) -> None:
     response = server.get("/docs?a=b")
     assert (response.status, response.fields["location"]) == (301, "/docs/?a=b")

@@ -23,6 +23,9 @@ ACCEPTED = [
         grammar.MEDIA_RANGE,
         [b"a/b", b"*/*", b" a/* ", b"a/b;q=1", b"a/b ; c=d;q=0.5", b"!#$/x+y"],
     ),
+    (grammar.IMF_FIXDATE, [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 99 Dec 0000 99:99:99 GMT"]),
+    (grammar.RFC850_DATE, [b"Sunday, 06-Nov-94 08:49:37 GMT", b"Thursday, 00-Jan-00 00:00:00 GMT"]),
+    (grammar.ASCTIME_DATE, [b"Sun Nov  6 08:49:37 1994", b"Sat Feb 28 23:59:60 2026"]),
     (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
     (scan._METHOD_START, [b"G", b"!", b"~"]),
     (scan._TARGET, [b"", b"/", b'!"$%~']),
@@ -42,6 +45,20 @@ REJECTED = [
         grammar.ENTITY_TAG,
         [b"", b"a", b'"', b'"a', b'a"', b'w/"a"', b'W"a"', b'"a b"', b'"\x7f"', b'"""', b'"a"\n'],
     ),
+    (
+        grammar.IMF_FIXDATE,
+        [
+            b"",
+            b"Sun, 6 Nov 1994 08:49:37 GMT",
+            b"Sunday, 06 Nov 1994 08:49:37 GMT",
+            b"Sun, 06 Nov 1994 08:49:37 GMT\n",
+        ],
+    ),
+    (
+        grammar.RFC850_DATE,
+        [b"", b"Sun, 06-Nov-94 08:49:37 GMT", b"Sunday, 06-Nov-1994 08:49:37 GMT"],
+    ),
+    (grammar.ASCTIME_DATE, [b"", b"Sun Nov 6 08:49:37 1994", b"Sun Nov 006 08:49:37 1994"]),
     (
         grammar.ENTITY_TAG_LIST,
         [

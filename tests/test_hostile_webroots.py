@@ -222,6 +222,15 @@ def test_a_section_type_that_is_no_four_letters_is_refused_and_not_printed_as_it
     assert all(fault.isprintable() for fault in found)
 
 
+@pytest.mark.parametrize("modified", [-(2**63) + 1, -1, 253_402_300_800, 2**63 - 1])
+def test_a_date_that_no_field_can_name_is_refused(
+    healthy: bytes, tmp_path: Path, modified: int
+) -> None:
+    draft = take_apart(healthy)
+    draft.set_record(A, "modified", modified)
+    assert_refused(tmp_path, draft.packed())
+
+
 @pytest.mark.parametrize("status", [0, 99, 100, 199, 204, 205, 206, 304, 600, 1000, 65_535])
 def test_a_status_that_no_server_can_send_is_refused(
     draft: Draft, tmp_path: Path, status: int

@@ -1,5 +1,7 @@
 """A canonical key, taken apart, is the request that the scan read."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
@@ -7,7 +9,7 @@ from ashttpd.http.request import Request, closing, parse_key
 from ashttpd.http.scan import scan_slowly
 from fuzz.strategies import Head, heads
 
-PLAIN = Request(b"GET", b"/", 1, True, False, b"a", None, None, None, None)
+PLAIN = Request(b"GET", b"/", 1, True, False, b"a")
 
 
 def values_of(head: Head, name: bytes) -> bytes | None:
@@ -25,7 +27,10 @@ def test_a_key_gives_back_what_the_head_said(head: Head) -> None:
     assert request.minor == int(head.version[-1:])
     assert request.range == values_of(head, b"range")
     assert request.if_range == values_of(head, b"if-range")
+    assert request.if_match == values_of(head, b"if-match")
     assert request.if_none_match == values_of(head, b"if-none-match")
+    assert request.if_modified_since == values_of(head, b"if-modified-since")
+    assert request.if_unmodified_since == values_of(head, b"if-unmodified-since")
     options = {
         option.strip().lower() for option in (values_of(head, b"connection") or b"").split(b",")
     }
@@ -43,14 +48,17 @@ def test_a_key_gives_back_what_the_head_said(head: Head) -> None:
     ("key", "request_"),
     [
         (b"1k-GET /\nHa\n", PLAIN),
-        (b"0cbB?! *\n", Request(b"B?!", b"*", 0, False, True, b"", None, None, None, None)),
+        (b"0cbB?! *\n", Request(b"B?!", b"*", 0, False, True, b"")),
         (
             b'1k-GET /\nHa\nN"x"\nRbytes=0-\nN"y"\nI"z"\nAjson\n',
             Request(b"GET", b"/", 1, True, False, b"a", b"bytes=0-", b'"z"', b'"x", "y"', b"json"),
         ),
+        (b"1k-GET /\nHa\nR\n", Request(b"GET", b"/", 1, True, False, b"a", b"")),
         (
-            b"1k-GET /\nHa\nR\n",
-            Request(b"GET", b"/", 1, True, False, b"a", b"", None, None, None),
+            b'1k-GET /\nHa\nM"x"\nM*\nSsince\nUuntil\n',
+            replace(
+                PLAIN, if_match=b'"x", *', if_modified_since=b"since", if_unmodified_since=b"until"
+            ),
         ),
     ],
 )

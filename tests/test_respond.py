@@ -14,17 +14,17 @@ from ashttpd.http.request import Request
 from ashttpd.http.respond import (
     Representation,
     refuse,
-    respond,
     respond_error,
     respond_without_site,
 )
+from ashttpd.http.respond import respond as respond_at
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 from fuzz.fakes import FakeFile
 
 SECOND = second_of(784_111_777)
 DATE: Final = b"Date: Sun, 06 Nov 1994 08:49:37 GMT"
 FILE = FakeFile()
-GET = Request(b"GET", b"/", 1, True, False, b"a", None, None, None, None)
+GET = Request(b"GET", b"/", 1, True, False, b"a")
 DIGEST, OTHER_DIGEST = b"\1" * 32, b"\2" * 32
 TAG, OTHER_TAG = entity_tag(DIGEST), entity_tag(OTHER_DIGEST)
 ETAG: Final = b"ETag: " + TAG
@@ -56,6 +56,10 @@ FOUND = Representation(
 MOVED = replace(
     FOUND, resource=replace(FOUND.resource, status=301, keep_query=True, location=b"/x/")
 )
+
+
+def respond(request: Request, found: Representation) -> Answer:
+    return respond_at(request, found, SECOND.epoch)
 
 
 def lines_of(answer: Answer) -> list[bytes]:
@@ -96,6 +100,40 @@ def test_a_304_carries_date_and_validators_and_nothing_else(method: bytes, match
     answer = respond(replace(GET, method=method, if_none_match=match), FOUND)
     assert lines_of(answer) == [b"HTTP/1.1 304 Not Modified", DATE, ETAG, b"Vary: Accept"]
     assert (answer.body, content_of(answer), answer.body_size) == ((), b"", 0)
+
+
+DATED = replace(FOUND, resource=replace(FOUND.resource, modified=SECOND.epoch))
+LAST_MODIFIED: Final = b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+def test_a_date_of_the_file_is_told_with_200_and_206_and_not_with_304() -> None:
+    assert lines_of(respond(GET, DATED))[2] == LAST_MODIFIED
+    part = respond(replace(GET, range=b"bytes=0-0", if_range=DATE[6:]), DATED)
+    assert (part.status, lines_of(part)[2]) == (206, LAST_MODIFIED)
+    answer = respond(replace(GET, if_modified_since=DATE[6:]), DATED)
+    assert lines_of(answer) == [b"HTTP/1.1 304 Not Modified", DATE, ETAG, b"Vary: Accept"]
+
+
+def test_a_date_of_the_file_in_the_future_is_none() -> None:
+    future = replace(FOUND, resource=replace(FOUND.resource, modified=SECOND.epoch + 1))
+    assert respond(GET, future).at(SECOND) == respond(GET, FOUND).at(SECOND)
+    late = replace(GET, if_modified_since=b"Sun, 06 Nov 2022 08:49:37 GMT")
+    assert respond(late, future).status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(GET, if_match=b'"x"'),
+        replace(GET, if_unmodified_since=b"Sat, 05 Nov 1994 08:49:37 GMT", range=b"bytes=0-0"),
+    ],
+)
+def test_a_failed_precondition_is_answered_with_412(request_: Request) -> None:
+    status = HTTPStatus.PRECONDITION_FAILED
+    answer = respond(request_, DATED)
+    assert lines_of(answer) == [b"HTTP/1.1 412 Precondition Failed", DATE, *page_lines(status)]
+    assert content_of(answer) == error_page(status)
+    assert not answer.close
 
 
 def test_a_precondition_goes_before_a_range() -> None:

@@ -1,27 +1,90 @@
 """Preconditions: whether what the client has is what we would send (RFC 9110 section 13)."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 
+from ashttpd.http.dates import parse_date
 from ashttpd.http.grammar import ENTITY_TAG, ENTITY_TAG_LIST
+from ashttpd.http.request import Request
 
 
-def find_match(if_none_match: bytes, tags: Collection[bytes]) -> bytes | None:
-    """Return the entity tag among `tags` that an If-None-Match names, or None.
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a representation is told by.
 
-    Compares weakly (RFC 9110 section 13.1.2). `*` matches the first of `tags`. A malformed field
-    matches nothing, so that the client gets the whole answer.
+    `tag` is its strong entity tag, `others` those of its other codings; `modified` is in seconds
+    since the epoch, or None where it is not known.
+    """
+
+    tag: bytes
+    others: Sequence[bytes] = ()
+    modified: int | None = None
+
+
+def _tags_of(field: bytes, *, weak: bool) -> set[bytes]:
+    """Return the opaque tags that a list names, none where it is malformed."""
+    if not ENTITY_TAG_LIST.fullmatch(field):
+        return set()
+    return {opaque for prefix, opaque in ENTITY_TAG.findall(field) if weak or not prefix}
+
+
+def find_match(if_none_match: bytes, validators: Validators) -> bytes | None:
+    """Return the entity tag that an If-None-Match names, or None.
+
+    Compares weakly (RFC 9110 section 13.1.2); `*` matches the representation's own. A malformed
+    field matches nothing, so that the client gets the whole answer.
     """
     if if_none_match == b"*":
-        return next(iter(tags), None)
-    if not ENTITY_TAG_LIST.fullmatch(if_none_match):
-        return None
-    named = {opaque for _weak, opaque in ENTITY_TAG.findall(if_none_match)}
-    return next((tag for tag in tags if tag in named), None)
+        return validators.tag
+    named = _tags_of(if_none_match, weak=True)
+    return next((tag for tag in (validators.tag, *validators.others) if tag in named), None)
 
 
-def allows_range(if_range: bytes | None, tag: bytes) -> bool:
+def _fails(request: Request, validators: Validators, now: int) -> bool:
+    """Tell whether the client wants nothing done (RFC 9110 sections 13.1.1 and 13.1.4).
+
+    If-Match compares strongly, and with what would be sent: a client that goes on with a part of
+    one coding must not get a part of another. A malformed one matches nothing.
+    """
+    if request.if_match is not None:
+        if request.if_match == b"*":
+            return False
+        return validators.tag not in _tags_of(request.if_match, weak=False)
+    if request.if_unmodified_since is None or validators.modified is None:
+        return False
+    date = parse_date(request.if_unmodified_since, now)
+    return date is not None and validators.modified > date
+
+
+def _is_unmodified(request: Request, validators: Validators, now: int) -> bool:
+    if request.if_modified_since is None or validators.modified is None:
+        return False
+    date = parse_date(request.if_modified_since, now)
+    return date is not None and validators.modified <= date
+
+
+def check(request: Request, validators: Validators, now: int) -> tuple[HTTPStatus, bytes]:
+    """Return 412, 304, or 200 to go on, and the entity tag that the client is told.
+
+    In the order of RFC 9110 section 13.2.2; for GET and HEAD. `now` is in seconds since the epoch.
+    """
+    if _fails(request, validators, now):
+        return HTTPStatus.PRECONDITION_FAILED, validators.tag
+    if request.if_none_match is not None:
+        match = find_match(request.if_none_match, validators)
+        if match is not None:
+            return HTTPStatus.NOT_MODIFIED, match
+    elif _is_unmodified(request, validators, now):
+        return HTTPStatus.NOT_MODIFIED, validators.tag
+    return HTTPStatus.OK, validators.tag
+
+
+def allows_range(if_range: bytes | None, validators: Validators, now: int) -> bool:
     """Tell whether a Range may be honoured beside this If-Range (RFC 9110 section 13.1.5).
 
-    Only the strong entity tag of what would be sent does; a date never, since none is promised.
+    The strong entity tag of what would be sent allows it, and so does exactly its date.
     """
-    return if_range is None or if_range == tag
+    if if_range is None or if_range == validators.tag:
+        return True
+    return validators.modified is not None and parse_date(if_range, now) == validators.modified

@@ -25,3 +25,19 @@ MEDIA_RANGE: Final = re.compile(rb"[ \t]*(%b/%b)[ \t]*(;[^,]*)?" % (_TOKEN, _TOK
 
 # RFC 9110 section 12.4.2: weight = OWS ";" OWS "q=" qvalue
 WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|\Z)")
+
+# RFC 9110 section 5.6.7: the three forms of HTTP-date. Names are case-sensitive; whether the day of
+# the week fits the date is not asked.
+_DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_LONG_DAY = rb"(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
+_MONTH = rb"(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_TIME = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+IMF_FIXDATE: Final = re.compile(
+    rb"%b, (?P<day>[0-9]{2}) %b (?P<year>[0-9]{4}) %b GMT" % (_DAY, _MONTH, _TIME)
+)
+RFC850_DATE: Final = re.compile(
+    rb"%b, (?P<day>[0-9]{2})-%b-(?P<year>[0-9]{2}) %b GMT" % (_LONG_DAY, _MONTH, _TIME)
+)
+ASCTIME_DATE: Final = re.compile(
+    rb"%b %b (?P<day>[0-9]{2}| [0-9]) %b (?P<year>[0-9]{4})" % (_DAY, _MONTH, _TIME)
+)

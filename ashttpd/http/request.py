@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Request:
     """The part of a request that can change its answer; see scan.py for the key it comes from.
 
-    Lists that came in several lines of the same name are joined as RFC 9110 section 5.3 says.
+    Lists that came in several lines of the same name are joined as RFC 9110 section 5.3 says; what
+    did not come is None.
     """
 
     method: bytes
@@ -16,10 +17,13 @@ class Request:
     persistent: bool
     has_body: bool
     host: bytes
-    range: bytes | None
-    if_range: bytes | None
-    if_none_match: bytes | None
-    accept: bytes | None
+    range: bytes | None = None
+    if_range: bytes | None = None
+    if_none_match: bytes | None = None
+    accept: bytes | None = None
+    if_match: bytes | None = None
+    if_modified_since: bytes | None = None
+    if_unmodified_since: bytes | None = None
 
 
 def parse_key(key: bytes) -> Request:
@@ -41,6 +45,9 @@ def parse_key(key: bytes) -> Request:
         if_range=fields.get(b"I"),
         if_none_match=fields.get(b"N"),
         accept=fields.get(b"A"),
+        if_match=fields.get(b"M"),
+        if_modified_since=fields.get(b"S"),
+        if_unmodified_since=fields.get(b"U"),
     )
 
 

@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Final
 
 from ashttpd.http.answer import Answer
-from ashttpd.http.conditional import allows_range, find_match
+from ashttpd.http.conditional import Validators, allows_range, check
+from ashttpd.http.dates import format_date
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Extent, File
 from ashttpd.http.ranges import Unsatisfiable, choose_range, content_range
@@ -89,7 +90,7 @@ def refuse(status: HTTPStatus) -> Answer:
 
     What follows on the connection is unknown, hence read and thrown away for a while.
     """
-    unknown = Request(b"", b"", 1, False, True, b"", None, None, None, None)
+    unknown = Request(b"", b"", 1, False, True, b"")
     return respond_error(unknown, status)
 
 
@@ -106,10 +107,22 @@ def respond_without_site(request: Request) -> Answer | None:
     return None
 
 
-def respond(request: Request, found: Representation) -> Answer:
-    """Answer a GET or HEAD with what the site holds: 200, 206, 304, 416 or the site's own status.
+def _validators(found: Representation, now: int) -> Validators:
+    """What a 200 is told by; a date in the future is none (RFC 9110 section 8.8.2.1)."""
+    resource, variant = found.resource, found.variant
+    modified = resource.modified
+    if modified is not None and modified > now:
+        modified = None
+    # What the client has may be another coding of this variant, but not another media type.
+    others = [entity_tag(v.sha256) for v in resource.variants if v.media_type == variant.media_type]
+    return Validators(entity_tag(variant.sha256), others, modified)
 
-    Preconditions and ranges are for resources with the status 200 (RFC 9110 section 13.2.1).
+
+def respond(request: Request, found: Representation, now: int) -> Answer:
+    """Answer a GET or HEAD with what the site holds: 200, 206, 304, 412, 416, or its own status.
+
+    `now` is in seconds since the epoch. Preconditions and ranges are for resources with the status
+    200 (RFC 9110 section 13.2.1).
     """
     resource, variant = found.resource, found.variant
     whole = found.extent(0, variant.body_length)
@@ -119,36 +132,32 @@ def respond(request: Request, found: Representation) -> Answer:
         return _answer(request, resource.status, location + found.head_block, whole)
     if resource.status != HTTPStatus.OK:
         return _answer(request, resource.status, found.head_block, whole)
-    # What the client has may be another coding of this variant, but not another media type.
-    tags = [entity_tag(variant.sha256)]
-    tags += [entity_tag(v.sha256) for v in resource.variants if v.media_type == variant.media_type]
-    if request.if_none_match is not None:
-        match = find_match(request.if_none_match, tags)
-        if match is not None:
-            fields = found.validators.replace(tags[0], match)
-            return _answer(request, HTTPStatus.NOT_MODIFIED, fields + b"\r\n")
-    if _wants_range(request, tags[0]):
-        part = choose_range(request.range or b"", variant.body_length)
-        if part is not None:
-            return _respond_part(request, found, part)
-    return _answer(request, HTTPStatus.OK, found.head_block, whole)
-
-
-def _wants_range(request: Request, tag: bytes) -> bool:
-    """Whether a Range is to be honoured: with GET alone (RFC 9110 section 14.2)."""
-    if request.range is None or request.method != b"GET":
-        return False
-    return allows_range(request.if_range, tag)
+    validators = _validators(found, now)
+    status, tag = check(request, validators, now)
+    if status == HTTPStatus.NOT_MODIFIED:
+        fields = found.validators.replace(validators.tag, tag)
+        return _answer(request, status, fields + b"\r\n")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return respond_error(request, status)
+    dated = b""
+    if validators.modified is not None:
+        dated = b"Last-Modified: %b\r\n" % format_date(validators.modified)
+    # A Range is for GET alone (RFC 9110 section 14.2).
+    if request.range is not None and request.method == b"GET":
+        part = choose_range(request.range, variant.body_length)
+        if part is not None and allows_range(request.if_range, validators, now):
+            return _respond_part(request, found, part, dated)
+    return _answer(request, HTTPStatus.OK, dated + found.head_block, whole)
 
 
 def _respond_part(
-    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable
+    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable, dated: bytes
 ) -> Answer:
     length = found.variant.body_length
     if isinstance(part, Unsatisfiable):
         fields = b"Content-Range: bytes */%d\r\n" % length
         return respond_error(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, fields)
     start, stop = part
-    fields = found.fields + content_range(start, stop, length)
+    fields = dated + found.fields + content_range(start, stop, length)
     fields += b"Content-Length: %d\r\n\r\n" % (stop - start)
     return _answer(request, HTTPStatus.PARTIAL_CONTENT, fields, found.extent(start, stop))

@@ -218,6 +218,8 @@ static int scan_value(struct key *key, const uint8_t *name, size_t n, const uint
     case 8:
         if (is_word(name, n, "if-range"))
             put_field(key, 'I', p, m);
+        else if (is_word(name, n, "if-match"))
+            put_field(key, 'M', p, m);
         break;
     case 10:
         if (is_word(name, n, "connection"))
@@ -234,6 +236,12 @@ static int scan_value(struct key *key, const uint8_t *name, size_t n, const uint
     case 17:
         if (is_word(name, n, "transfer-encoding"))
             return scan_transfer_encoding(key, p, m);
+        if (is_word(name, n, "if-modified-since"))
+            put_field(key, 'S', p, m);
+        break;
+    case 19:
+        if (is_word(name, n, "if-unmodified-since"))
+            put_field(key, 'U', p, m);
         break;
     }
     return 0;

@@ -8,7 +8,10 @@ can hold):
     Hexample.com              the authority, in lower case: of an absolute-form target, else Host
     Rbytes=0-99               Range
     I"tag"                    If-Range
+    M"tag"                    If-Match
     N"tag"                    If-None-Match
+    SSun, 06 Nov 1994 …       If-Modified-Since
+    USun, 06 Nov 1994 …       If-Unmodified-Since
     Aapplication/json         Accept, where it names json or application/*: nothing else that we
                               have more than one media type for
 
@@ -114,7 +117,14 @@ _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:%\[\]]+")  # RFC 3986 section 3
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # RFC 9110 section 8.6: Content-Length
 _CONNECTION_OPTION = re.compile(_TOKEN + rb"+")
 _ACCEPT_MATTERS = re.compile(rb"json|tion/\*", re.IGNORECASE)
-_KEY_FIELDS: Final = {b"range": b"R", b"if-range": b"I", b"if-none-match": b"N"}
+_KEY_FIELDS: Final = {
+    b"range": b"R",
+    b"if-range": b"I",
+    b"if-match": b"M",
+    b"if-none-match": b"N",
+    b"if-modified-since": b"S",
+    b"if-unmodified-since": b"U",
+}
 
 
 class _FaultError(Exception):

@@ -51,6 +51,8 @@ RESOURCES_MAGIC: Final = b"RESOURCE"
 RECORD: Final = struct.Struct("<IHBBIIqQ")
 RECORD_ALIGNMENT: Final = 8
 NOT_RECORDED: Final = -(2**63)
+# The last second that an HTTP-date can name.
+MAX_MODIFIED: Final = 253_402_300_799
 
 
 class RecordFlag(IntFlag):

@@ -248,5 +248,7 @@ def _check_resource(resource: Resource) -> None:
         raise WebrootError(f"{path!r} has the status {resource.status}")
     if bool(location) != (resource.status // 100 == 3):
         raise WebrootError(f"{path!r} has the status {resource.status} with {location[:100]!r}")
+    if resource.modified is not None and not 0 <= resource.modified <= layout.MAX_MODIFIED:
+        raise WebrootError(f"{path!r} was modified {resource.modified} s after 1970")
     if any(byte <= 0x20 or byte >= 0x7F for byte in location):
         raise WebrootError(f"the location of {path!r} cannot be sent")
