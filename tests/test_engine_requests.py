@@ -1,6 +1,7 @@
 """Every engine: requests and their answers, however the bytes of the requests arrive."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -187,6 +188,17 @@ def test_if_none_match_with_the_tag_gets_304_without_a_body(server: Server) -> N
             response = client.get("/hello.txt", "site.example", f"If-None-Match: {field}")
             assert (response.status, response.fields["etag"]) == (304, tag)
         assert client.get("/hello.txt", "site.example", 'If-None-Match: "other"').body == HELLO
+
+
+def test_a_digest_is_told_to_who_wants_one(server: Server, content: Mapping[str, bytes]) -> None:
+    with server.connect() as client:
+        for name in ("hello.txt", "5m.bin"):
+            want = ("Want-Repr-Digest: sha-512=3, sha-256=10", "Range: bytes=0-0")
+            response = client.get(f"/{name}", "site.example", *want)
+            digest = b64encode(sha256(content[name]).digest()).decode()
+            assert response.status == 206
+            assert response.fields["repr-digest"] == f"sha-256=:{digest}:"
+            assert "repr-digest" not in client.get(f"/{name}").fields
 
 
 def test_each_precondition_is_heard(server: Server) -> None:

@@ -25,6 +25,8 @@ ACCEPTED = [
     ),
     (grammar.IMF_FIXDATE, [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 99 Dec 0000 99:99:99 GMT"]),
     (grammar.RFC850_DATE, [b"Sunday, 06-Nov-94 08:49:37 GMT", b"Thursday, 00-Jan-00 00:00:00 GMT"]),
+    (grammar.DIGEST_PREFERENCE, [b"sha-256=1", b"*=-9", b"a_.*-9=999999999999999"]),
+    (grammar.DIGEST_PREFERENCES, [b"a=1", b"a=1,b=2", b"a=1 \t,\t b=2, a=3"]),
     (grammar.ASCTIME_DATE, [b"Sun Nov  6 08:49:37 1994", b"Sat Feb 28 23:59:60 2026"]),
     (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
     (scan._METHOD_START, [b"G", b"!", b"~"]),
@@ -58,6 +60,8 @@ REJECTED = [
         grammar.RFC850_DATE,
         [b"", b"Sun, 06-Nov-94 08:49:37 GMT", b"Sunday, 06-Nov-1994 08:49:37 GMT"],
     ),
+    (grammar.DIGEST_PREFERENCE, [b"", b"a", b"a=", b"A=1", b"9=1", b"a= 1", b"a=1.5", b"a=--1"]),
+    (grammar.DIGEST_PREFERENCES, [b"", b"a=1,", b",a=1", b"a=1 b=1", b"a=1,,b=1", b"a=1\n"]),
     (grammar.ASCTIME_DATE, [b"", b"Sun Nov 6 08:49:37 1994", b"Sun Nov 006 08:49:37 1994"]),
     (
         grammar.ENTITY_TAG_LIST,

@@ -55,9 +55,13 @@ def test_a_key_gives_back_what_the_head_said(head: Head) -> None:
         ),
         (b"1k-GET /\nHa\nR\n", Request(b"GET", b"/", 1, True, False, b"a", b"")),
         (
-            b'1k-GET /\nHa\nM"x"\nM*\nSsince\nUuntil\n',
+            b'1k-GET /\nHa\nM"x"\nM*\nSsince\nUuntil\nDx=1\n',
             replace(
-                PLAIN, if_match=b'"x", *', if_modified_since=b"since", if_unmodified_since=b"until"
+                PLAIN,
+                if_match=b'"x", *',
+                if_modified_since=b"since",
+                if_unmodified_since=b"until",
+                want_repr_digest=b"x=1",
             ),
         ),
     ],

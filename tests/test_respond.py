@@ -8,6 +8,7 @@ import pytest
 
 from ashttpd.http.answer import Answer
 from ashttpd.http.dates import second_of
+from ashttpd.http.digests import repr_digest
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Extent
 from ashttpd.http.request import Request
@@ -112,6 +113,30 @@ def test_a_date_of_the_file_is_told_with_200_and_206_and_not_with_304() -> None:
     assert (part.status, lines_of(part)[2]) == (206, LAST_MODIFIED)
     answer = respond(replace(GET, if_modified_since=DATE[6:]), DATED)
     assert lines_of(answer) == [b"HTTP/1.1 304 Not Modified", DATE, ETAG, b"Vary: Accept"]
+
+
+def test_a_digest_is_told_to_who_wants_one_with_200_206_304_and_to_head() -> None:
+    line = repr_digest(DIGEST).strip()
+    want = replace(GET, want_repr_digest=b"sha-256=1")
+    for request_, status in (
+        (want, 200),
+        (replace(want, method=b"HEAD"), 200),
+        (replace(want, range=b"bytes=0-0"), 206),
+        (replace(want, if_none_match=TAG), 304),
+    ):
+        answer = respond(request_, FOUND)
+        assert answer.status == status
+        assert lines_of(answer).count(line) == 1
+    assert line not in lines_of(respond(replace(GET, want_repr_digest=b"sha-512=1"), FOUND))
+
+
+def test_the_digest_of_a_304_is_that_of_the_variant_whose_tag_it_tells() -> None:
+    packed = variant_of(OTHER_DIGEST, coding="gzip")
+    found = replace(FOUND, resource=replace(FOUND.resource, variants=(FOUND.variant, packed)))
+    request_ = replace(GET, if_none_match=OTHER_TAG, want_repr_digest=b"sha-256=1")
+    lines = lines_of(respond(request_, found))
+    assert repr_digest(OTHER_DIGEST).strip() in lines
+    assert b"ETag: " + OTHER_TAG in lines
 
 
 def test_a_date_of_the_file_in_the_future_is_none() -> None:

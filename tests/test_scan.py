@@ -94,6 +94,7 @@ ACCEPTED = {
     "an empty line in front": (b"\r\n" + get(), b"1k-GET /\nHa\n"),
     "Range": (get(b"rAnge: bytes=0-9"), b"1k-GET /\nHa\nRbytes=0-9\n"),
     "If-Range": (get(b'If-Range: "x"'), b'1k-GET /\nHa\nI"x"\n'),
+    "Want-Repr-Digest": (get(b"Want-Repr-Digest: x=1"), b"1k-GET /\nHa\nDx=1\n"),
     "If-Match": (get(b"If-Match: *"), b"1k-GET /\nHa\nM*\n"),
     "If-Modified-Since": (get(b"If-Modified-Since: then"), b"1k-GET /\nHa\nSthen\n"),
     "If-Unmodified-Since": (get(b"if-UNmodified-since:  x"), b"1k-GET /\nHa\nUx\n"),

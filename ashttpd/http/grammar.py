@@ -41,3 +41,8 @@ RFC850_DATE: Final = re.compile(
 ASCTIME_DATE: Final = re.compile(
     rb"%b %b (?P<day>[0-9]{2}| [0-9]) %b (?P<year>[0-9]{4})" % (_DAY, _MONTH, _TIME)
 )
+
+# RFC 9530 section 4: Want-Repr-Digest is a Dictionary (RFC 8941 section 3.2) of Integers.
+_PREFERENCE = rb"[a-z*][a-z0-9_\-.*]*+=-?[0-9]{1,15}+"
+DIGEST_PREFERENCE: Final = re.compile(rb"([a-z*][a-z0-9_\-.*]*+)=(-?[0-9]{1,15})")
+DIGEST_PREFERENCES: Final = re.compile(rb"%b(?:[ \t]*+,[ \t]*+%b)*+" % (_PREFERENCE, _PREFERENCE))

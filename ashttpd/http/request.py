@@ -24,6 +24,7 @@ class Request:
     if_match: bytes | None = None
     if_modified_since: bytes | None = None
     if_unmodified_since: bytes | None = None
+    want_repr_digest: bytes | None = None
 
 
 def parse_key(key: bytes) -> Request:
@@ -48,6 +49,7 @@ def parse_key(key: bytes) -> Request:
         if_match=fields.get(b"M"),
         if_modified_since=fields.get(b"S"),
         if_unmodified_since=fields.get(b"U"),
+        want_repr_digest=fields.get(b"D"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from ashttpd.http.answer import Answer
 from ashttpd.http.conditional import Validators, allows_range, check
 from ashttpd.http.dates import format_date
+from ashttpd.http.digests import repr_digest, wants_sha256
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Extent, File
 from ashttpd.http.ranges import Unsatisfiable, choose_range, content_range
@@ -134,30 +135,33 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
         return _answer(request, resource.status, found.head_block, whole)
     validators = _validators(found, now)
     status, tag = check(request, validators, now)
-    if status == HTTPStatus.NOT_MODIFIED:
-        fields = found.validators.replace(validators.tag, tag)
-        return _answer(request, status, fields + b"\r\n")
     if status == HTTPStatus.PRECONDITION_FAILED:
         return respond_error(request, status)
-    dated = b""
+    further = b""
+    if wants_sha256(request.want_repr_digest):
+        known = next(v for v in resource.variants if entity_tag(v.sha256) == tag)
+        further = repr_digest(known.sha256)
+    if status == HTTPStatus.NOT_MODIFIED:
+        fields = found.validators.replace(validators.tag, tag)
+        return _answer(request, status, further + fields + b"\r\n")
     if validators.modified is not None:
-        dated = b"Last-Modified: %b\r\n" % format_date(validators.modified)
+        further += b"Last-Modified: %b\r\n" % format_date(validators.modified)
     # A Range is for GET alone (RFC 9110 section 14.2).
     if request.range is not None and request.method == b"GET":
         part = choose_range(request.range, variant.body_length)
         if part is not None and allows_range(request.if_range, validators, now):
-            return _respond_part(request, found, part, dated)
-    return _answer(request, HTTPStatus.OK, dated + found.head_block, whole)
+            return _respond_part(request, found, part, further)
+    return _answer(request, HTTPStatus.OK, further + found.head_block, whole)
 
 
 def _respond_part(
-    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable, dated: bytes
+    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable, further: bytes
 ) -> Answer:
     length = found.variant.body_length
     if isinstance(part, Unsatisfiable):
         fields = b"Content-Range: bytes */%d\r\n" % length
         return respond_error(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, fields)
     start, stop = part
-    fields = dated + found.fields + content_range(start, stop, length)
+    fields = further + found.fields + content_range(start, stop, length)
     fields += b"Content-Length: %d\r\n\r\n" % (stop - start)
     return _answer(request, HTTPStatus.PARTIAL_CONTENT, fields, found.extent(start, stop))

@@ -12,6 +12,7 @@ can hold):
     N"tag"                    If-None-Match
     SSun, 06 Nov 1994 …       If-Modified-Since
     USun, 06 Nov 1994 …       If-Unmodified-Since
+    Dsha-256=1                Want-Repr-Digest
     Aapplication/json         Accept, where it names json or application/*: nothing else that we
                               have more than one media type for
 
@@ -124,6 +125,7 @@ _KEY_FIELDS: Final = {
     b"if-none-match": b"N",
     b"if-modified-since": b"S",
     b"if-unmodified-since": b"U",
+    b"want-repr-digest": b"D",
 }
 
 
