@@ -32,8 +32,8 @@ class FakeFile:
 def echo(key: bytes) -> Plan:
     """Return a plan whose bytes are the key, so that one tells which request was answered."""
     request = parse_key(key)
-    close = request.has_body or not request.persistent
-    return Plan(key, (), len(key), len(key), 200, close, request.has_body)
+    close = request.has_unread_body or not request.persistent
+    return Plan(key, (), len(key), len(key), 200, close, request.has_unread_body)
 
 
 @dataclass

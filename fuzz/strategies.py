@@ -230,6 +230,34 @@ WIRES = st.one_of(
 )
 
 
+CHUNK_EXTENSIONS = st.sampled_from([b"", b";a", b" ; a=b", b';a="b;\\""', b"\t;\ta\t=\t1;c"])
+CHUNKS = st.builds(
+    lambda data, zeros, extension: (
+        b"0" * zeros + b"%x" % len(data) + extension + b"\r\n" + data + b"\r\n"
+    ),
+    st.binary(min_size=1, max_size=20) | st.just(b"\r\n0\r\n\r\n"),
+    st.integers(0, 3),
+    CHUNK_EXTENSIONS,
+)
+TRAILERS = st.lists(st.sampled_from([b"a: b\r\n", b"~:\r\n", b"c:\t\xff\r\n"]), max_size=3)
+CHUNKED_BODIES = st.builds(
+    lambda chunks, extension, trailers: (
+        b"".join(chunks) + b"0" + extension + b"\r\n" + b"".join(trailers) + b"\r\n"
+    ),
+    st.lists(CHUNKS, max_size=4),
+    CHUNK_EXTENSIONS,
+    TRAILERS,
+)
+
+
+@st.composite
+def broken_bodies(draw: st.DrawFn) -> bytes:
+    """Draw a chunked body with a byte changed, put in, or some cut out."""
+    body = draw(CHUNKED_BODIES)
+    broken = draw(st.sampled_from([_flipped, _cut, *map(_with_byte, (b"\n", b"\r", b" ", b"1"))]))
+    return broken(draw, body)
+
+
 @st.composite
 def pieces(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """Draw a division of bytes into pieces, none of them empty."""

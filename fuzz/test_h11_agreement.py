@@ -6,11 +6,15 @@ from typing import Final
 
 import h11
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.framing import body_of
 from ashttpd.http.request import Request, parse_key
 from ashttpd.http.scan import scan_slowly
-from fuzz.strategies import WIRES
+from fuzz.strategies import CHUNKED_BODIES, WIRES, broken_bodies
+
+CHUNKED_HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def _lines(wire: bytes) -> list[bytes]:
@@ -85,3 +89,39 @@ def test_what_we_accept_h11_accepts_with_the_same_meaning(wire: bytes) -> None:
         assert any(differs(head) for differs in DIFFERENCES.values())
         return
     check_same_meaning(parse_key(key), theirs, head)
+
+
+# RFC 9112 section 7.1.1: white space around ";" and "=" has to be let pass; h11 does not.
+_SPACED_EXTENSION = re.compile(rb"[0-9A-Fa-f][^\r\n]*[ \t]")
+
+
+def end_with_h11(body: bytes) -> int | None:
+    """Return where h11 sees a chunked body end, or None where it refuses or waits for more."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+    connection.receive_data(CHUNKED_HEAD + body)
+    try:
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.EndOfMessage):
+                return len(body) - len(connection.trailing_data[0])
+            if event is h11.NEED_DATA:
+                return None
+    except h11.RemoteProtocolError:
+        return None
+
+
+@given(CHUNKED_BODIES, st.binary(max_size=10))
+def test_a_chunked_body_ends_where_h11_says(body: bytes, behind: bytes) -> None:
+    end = body_of(b"chunked", 1 << 20).skip(body + behind, 0)
+    assert end == len(body)
+    assert end_with_h11(body + behind) == end or _SPACED_EXTENSION.search(body)
+
+
+@given(broken_bodies())
+def test_a_broken_body_that_we_accept_ends_where_h11_says(body: bytes) -> None:
+    try:
+        end = body_of(b"chunked", 1 << 20).skip(body, 0)
+    except HTTPError:
+        return
+    if end is not None:
+        assert end_with_h11(body) == end or _SPACED_EXTENSION.search(body)

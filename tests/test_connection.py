@@ -1,5 +1,6 @@
 """One connection: order, persistence, deadlines and ends, for any bytes in any division."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 import pytest
@@ -19,8 +20,18 @@ KEY = b"1k-GET /\nHa\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 LAST_KEY = b"1c-GET /\nHa\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+POST_KEY = b"1k-POST /\nHa\n"
+# Answered before its body, which may come or not.
+WAITING = POST[:-2] + b"Expect: 100-continue\r\n\r\n"
 LIMITS = Limits(
-    idle_seconds=60, head_seconds=10, stall_seconds=30, linger_seconds=5, linger_bytes=100
+    idle_seconds=60,
+    head_seconds=10,
+    stall_seconds=30,
+    linger_seconds=5,
+    linger_bytes=100,
+    body_seconds=20,
+    body_bytes=100,
 )
 
 
@@ -38,10 +49,12 @@ def in_state(state: State) -> Connection:
     connection = opened()
     if state is State.READING:
         connection.feed(HEAD[:9], NOW)
+    elif state is State.SKIPPING:
+        connection.feed(POST, NOW)
     elif state is State.SENDING:
         connection.feed(HEAD, NOW)
     elif state is State.LINGERING:
-        connection.feed(POST, NOW)
+        connection.feed(WAITING, NOW)
         connection.sent(NOW)
     elif state is State.CLOSED:
         connection.lost()
@@ -91,10 +104,68 @@ def test_what_lies_behind_a_request_that_closes_makes_it_linger() -> None:
     assert connection.state is State.LINGERING
 
 
-def test_a_request_with_a_body_lingers_and_its_body_is_no_request() -> None:
-    sent, want = talk(opened(), [POST + HEAD, HEAD])
-    assert sent == [b"1kbPOST /\nHa\n"]
+def test_a_request_that_waits_for_100_is_answered_lingers_and_its_body_is_no_request() -> None:
+    sent, want = talk(opened(), [WAITING + HEAD, HEAD])
+    assert sent == [b"1kePOST /\nHa\nB5\n"]
     assert want is Want.SHUTDOWN
+
+
+@pytest.mark.parametrize(
+    "post",
+    [POST + b"GET /", CHUNKED + b"5;x\r\nGET /\r\n0\r\na: b\r\n\r\n"],
+    ids=["length", "chunked"],
+)
+@pytest.mark.parametrize("split", [bytewise, lambda data: [data]], ids=["bytewise", "whole"])
+def test_a_body_is_skipped_and_the_request_behind_it_is_answered(
+    post: bytes, split: Callable[[bytes], list[bytes]]
+) -> None:
+    stream = HEAD + post + HEAD + post + LAST
+    sent, want = talk(opened(), split(stream))
+    assert sent == [KEY, POST_KEY, KEY, POST_KEY, LAST_KEY]
+    assert want is Want.CLOSE
+
+
+def test_the_head_before_a_skipped_body_is_there_for_the_log_and_then_gone() -> None:
+    connection = opened()
+    connection.feed(POST + b"12", NOW)
+    connection.feed(b"345" + HEAD, NOW)
+    assert connection.head == POST
+    connection.sent(NOW)
+    assert connection.head == HEAD
+
+
+@pytest.mark.parametrize(
+    ("stream", "status"),
+    [
+        (POST.replace(b": 5", b": 101"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        (CHUNKED + b"60\r\n" + b"x" * 97, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        (CHUNKED + b"x\r\n", HTTPStatus.BAD_REQUEST),
+    ],
+)
+@pytest.mark.parametrize("split", [bytewise, lambda data: [data]], ids=["bytewise", "whole"])
+def test_a_body_too_long_or_malformed_is_refused_and_the_connection_ends(
+    stream: bytes, status: HTTPStatus, split: Callable[[bytes], list[bytes]]
+) -> None:
+    sent, want = talk(opened(), split(stream + HEAD))
+    assert sent == [refuse(status).at(NOW.second).head]
+    assert want is Want.SHUTDOWN
+
+
+def test_half_a_body_that_expires_is_answered_with_408() -> None:
+    connection = opened()
+    connection.feed(POST, at(5))
+    connection.feed(b"x", at(20))
+    assert connection.deadline == 25
+    plan = connection.expired(at(25))
+    assert answered(plan) == refuse(HTTPStatus.REQUEST_TIMEOUT).at(NOW.second).head
+    assert connection.sent(at(25)) is Want.SHUTDOWN
+
+
+def test_a_drain_lets_a_body_end_and_closes_behind_its_answer() -> None:
+    connection = in_state(State.SKIPPING)
+    assert connection.drain() is Want.READ
+    assert answered(connection.feed(b"12345", NOW)) == b"1c-POST /\nHa\n"
+    assert connection.sent(NOW) is Want.CLOSE
 
 
 def test_a_lingering_connection_reads_up_to_its_limit_and_not_a_byte_more() -> None:
@@ -107,7 +178,7 @@ def test_a_lingering_connection_reads_up_to_its_limit_and_not_a_byte_more() -> N
 
 def test_a_lingering_connection_gets_no_more_time_by_sending() -> None:
     connection = opened()
-    connection.feed(POST, at(0))
+    connection.feed(WAITING, at(0))
     connection.sent(at(3))
     assert connection.deadline == 8
     connection.feed(b"x", at(7))

@@ -58,31 +58,73 @@ def test_a_peer_that_has_shut_its_side_down_still_gets_all_its_answers(
         assert client.read_rest() == b""
 
 
-def test_a_body_that_nobody_asked_for_does_not_cost_the_peer_its_answer(server: Server) -> None:
-    body = b"x" * 500_000
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("Content-Length: 500000", b"x" * 500_000),
+        (
+            "Transfer-Encoding: chunked",
+            b"7a120;a=b\r\n" + b"x" * 500_000 + b"\r\n0\r\nt: 1\r\n\r\n",
+        ),
+    ],
+)
+def test_a_body_that_nobody_asked_for_is_read_and_the_connection_kept(
+    server: Server, field: str, body: bytes
+) -> None:
     with server.connect() as client:
-        client.send(request("/hello.txt", "site.example", "Content-Length: 500000", method="POST"))
-        client.send(body)
+        for _ in range(3):
+            client.send(request("/hello.txt", "site.example", field, method="POST") + body)
+            assert client.read().status == 405
+            client.send(request("/hello.txt", "site.example", field) + body)
+            assert client.read().body == HELLO
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("Content-Length: 1048577", b"x" * 300_000),
+        ("Transfer-Encoding: chunked", b"200000\r\n" + b"x" * 1_200_000),
+    ],
+)
+def test_a_body_of_more_than_the_limit_gets_413_and_the_end(
+    server: Server, field: str, body: bytes
+) -> None:
+    with server.connect() as client:
+        client.send(request("/hello.txt", "site.example", field, method="POST") + body)
         response = client.read()
-        assert (response.status, response.fields["connection"]) == (405, "close")
+        assert (response.status, response.fields["connection"]) == (413, "close")
         assert client.read_rest() == b""
 
 
-def test_a_request_behind_a_body_that_was_not_read_is_not_taken_for_a_request(
+def test_who_waits_for_100_continue_gets_the_answer_instead(server: Server) -> None:
+    wait = ("Content-Length: 5", "Expect: 100-continue")
+    with server.connect() as client:
+        response = client.get("/hello.txt", "site.example", *wait)
+        assert (response.body, response.fields["connection"]) == (HELLO, "close")
+        client.send(b"12345")
+        assert client.read_rest() == b""
+    with server.connect() as client:
+        assert client.get("/hello.txt", "site.example", "Expect: a cake").status == 417
+        assert client.get("/hello.txt").body == HELLO
+
+
+def test_a_request_within_a_body_is_not_taken_for_a_request(
     server: Server,
 ) -> None:
     smuggled = request("/hello.txt")
     field = f"Content-Length: {len(smuggled)}"
     with server.connect() as client:
-        client.send(request("/nothing", "site.example", field) + smuggled)
+        client.send(request("/nothing", "site.example", field) + smuggled + request("/empty.txt"))
         assert client.read().status == 404
-        assert client.read_rest() == b""
+        assert client.read().body == b""
+        assert client.get("/hello.txt").body == HELLO
 
 
 def test_a_peer_that_goes_on_sending_for_ever_is_cut_off(server: Server) -> None:
     with server.connect() as client:
         client.send(request("/", "site.example", "Transfer-Encoding: chunked", method="PUT"))
-        assert client.read().status == 405
+        client.send(b"no chunk\r\n")
+        assert client.read().status == 400
         with pytest.raises(ConnectionError):
             client.send(bytes(64 << 20))
 

@@ -28,6 +28,8 @@ ACCEPTED = [
     (grammar.DIGEST_PREFERENCE, [b"sha-256=1", b"*=-9", b"a_.*-9=999999999999999"]),
     (grammar.DIGEST_PREFERENCES, [b"a=1", b"a=1,b=2", b"a=1 \t,\t b=2, a=3"]),
     (grammar.ASCTIME_DATE, [b"Sun Nov  6 08:49:37 1994", b"Sat Feb 28 23:59:60 2026"]),
+    (grammar.CHUNK_LINE, [b"0", b"fF", b"1;a", b'1 ; a = "b;\\"" ;c=d', b"0" * 16]),
+    (grammar.TRAILER_LINE, [b"a:", b"a: b", b"a:\xff\t"]),
     (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
     (scan._METHOD_START, [b"G", b"!", b"~"]),
     (scan._TARGET, [b"", b"/", b'!"$%~']),
@@ -63,6 +65,8 @@ REJECTED = [
     (grammar.DIGEST_PREFERENCE, [b"", b"a", b"a=", b"A=1", b"9=1", b"a= 1", b"a=1.5", b"a=--1"]),
     (grammar.DIGEST_PREFERENCES, [b"", b"a=1,", b",a=1", b"a=1 b=1", b"a=1,,b=1", b"a=1\n"]),
     (grammar.ASCTIME_DATE, [b"", b"Sun Nov 6 08:49:37 1994", b"Sun Nov 006 08:49:37 1994"]),
+    (grammar.CHUNK_LINE, [b"", b"g", b"0x1", b"1;", b"1 ", b"1;a=", b'1;a="', b"0" * 17, b"1\n"]),
+    (grammar.TRAILER_LINE, [b"", b":", b"a", b"a :b", b"a:\0", b"a:\r", b"a:\n"]),
     (
         grammar.ENTITY_TAG_LIST,
         [

@@ -38,7 +38,9 @@ def test_a_key_gives_back_what_the_head_said(head: Head) -> None:
     if b"x;close" not in options:
         assert request.persistent == (wants and b"close" not in options)
     length = values_of(head, b"content-length") or b"0"
-    assert request.has_body == (length != b"0" or values_of(head, b"transfer-encoding") is not None)
+    assert request.has_unread_body == (
+        length != b"0" or values_of(head, b"transfer-encoding") is not None
+    )
     if head.target.startswith(b"/"):
         assert request.target == head.target
         assert request.host == (values_of(head, b"host") or b"").lower()

@@ -345,7 +345,7 @@ def test_head_equals_the_head_of_get_for_errors_too(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minor", "persistent", "has_body", "field", "close"),
+    ("minor", "persistent", "has_unread_body", "field", "close"),
     [
         (1, True, False, None, False),
         (1, False, False, b"Connection: close", True),
@@ -356,13 +356,13 @@ def test_head_equals_the_head_of_get_for_errors_too(status: int) -> None:
     ],
 )
 def test_the_connection_field_says_what_happens_to_the_connection(
-    minor: int, persistent: bool, has_body: bool, field: bytes | None, close: bool
+    minor: int, persistent: bool, has_unread_body: bool, field: bytes | None, close: bool
 ) -> None:
-    request = replace(GET, minor=minor, persistent=persistent, has_body=has_body)
+    request = replace(GET, minor=minor, persistent=persistent, has_unread_body=has_unread_body)
     for answer in (respond(request, FOUND), respond_error(request, HTTPStatus.NOT_FOUND)):
         said = [line for line in lines_of(answer) if line.startswith(b"Connection")]
         assert said == ([] if field is None else [field])
-        assert (answer.close, answer.linger) == (close, has_body)
+        assert (answer.close, answer.linger) == (close, has_unread_body)
         assert lines_of(answer)[0].startswith(b"HTTP/1.1 ")
 
 

@@ -115,9 +115,25 @@ ACCEPTED = {
         b"1k-GET /\nHa\nAApplication/*\n",
     ),
     "a length of zero is no body": (get(b"Content-Length: 000"), b"1k-GET /\nHa\n"),
-    "a body by length": (get(b"Content-Length: 10"), b"1kbGET /\nHa\n"),
-    "a length of 18 digits": (get(b"Content-Length: " + b"9" * 18), b"1kbGET /\nHa\n"),
-    "a body in chunks": (get(b"Transfer-Encoding: Chunked"), b"1kbGET /\nHa\n"),
+    "a body by length": (get(b"Content-Length: 10"), b"1kbGET /\nHa\nB10\n"),
+    "a length of 18 digits": (
+        get(b"Content-Length: " + b"9" * 18),
+        b"1kbGET /\nHa\nB" + b"9" * 18 + b"\n",
+    ),
+    "a body in chunks": (
+        get(b"Transfer-Encoding: Chunked", b"Range: x"),
+        b"1kbGET /\nHa\nRx\nBchunked\n",
+    ),
+    "a body that waits": (
+        get(b"Expect: 100-CONTINUE", b"Content-Length: 007"),
+        b"1keGET /\nHa\nB007\n",
+    ),
+    "an expectation without a body": (get(b"Expect: 100-continue"), b"1k-GET /\nHa\n"),
+    "another expectation": (get(b"Expect: 100-continue, x"), b"1k-GET /\nHa\nE100-continue, x\n"),
+    "an expectation in HTTP/1.0": (
+        b"GET / HTTP/1.0\r\nExpect: x\r\nContent-Length: 1\r\n\r\n",
+        b"0cbGET /\nB1\n",
+    ),
     "fields that do not matter": (
         get(b"User-Agent: x", b"Accept: */*", b"Cookie: y=\xe4", b"If-Matches: z", b"Ranges: 1"),
         b"1k-GET /\nHa\n",
@@ -323,14 +339,20 @@ def test_a_good_head_without_its_last_byte_is_not_enough(
     assert scan(head[:-1], 0) is None
 
 
-@accepted
+# A request whose body is still to come is not answered; test_framing.py has those.
+whole = pytest.mark.parametrize(
+    ("head", "key"), [(head, key) for head, key in ACCEPTED.values() if key[2:3] != b"b"]
+)
+
+
+@whole
 def test_a_good_head_byte_by_byte_is_answered_as_whole(scan: Scan, head: bytes, key: bytes) -> None:
     connection, source = connect(scan)
     talk(connection, bytewise(head))
     assert source.keys == [key]
 
 
-@accepted
+@whole
 def test_a_request_behind_a_good_head_is_answered_unless_it_closes(
     scan: Scan, head: bytes, key: bytes
 ) -> None:

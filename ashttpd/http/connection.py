@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.framing import Body, body_of
 from ashttpd.http.plan import Plan
-from ashttpd.http.request import closing
+from ashttpd.http.request import closing, take_framing
 from ashttpd.http.respond import refuse
 from ashttpd.http.scan import MAX_HEAD_BYTES, Scan
 
@@ -33,30 +34,39 @@ class State(IntEnum):
 
     IDLE = 0  # between requests, nothing of the next one is here
     READING = 1  # a part of a head is here
-    SENDING = 2  # a plan is with the engine
-    LINGERING = 3  # all is sent and our side shut down; what still comes is thrown away
-    CLOSED = 4
+    SKIPPING = 2  # a head is here, and of its body a part
+    SENDING = 3  # a plan is with the engine
+    LINGERING = 4  # all is sent and our side shut down; what still comes is thrown away
+    CLOSED = 5
 
 
 class Event(IntEnum):
     """What moves a connection from state to state."""
 
     PART = 0  # bytes came, but no whole head
-    ANSWER = 1  # a head was answered, or refused
-    SENT = 2  # the plan left; the connection persists
-    SENT_LAST = 3  # the plan left, and no other will follow
-    SENT_LINGER = 4  # the same, but the peer may still be sending
-    END = 5  # the peer is gone, time is up, or the engine gives up
+    BODY = 1  # a head came whose body is not whole
+    ANSWER = 2  # a request was answered, or refused
+    SENT = 3  # the plan left; the connection persists
+    SENT_LAST = 4  # the plan left, and no other will follow
+    SENT_LINGER = 5  # the same, but the peer may still be sending
+    END = 6  # the peer is gone, time is up, or the engine gives up
 
 
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     State.IDLE: {
         Event.PART: State.READING,
+        Event.BODY: State.SKIPPING,
         Event.ANSWER: State.SENDING,
         Event.END: State.CLOSED,
     },
     State.READING: {
         Event.PART: State.READING,
+        Event.BODY: State.SKIPPING,
+        Event.ANSWER: State.SENDING,
+        Event.END: State.CLOSED,
+    },
+    State.SKIPPING: {
+        Event.BODY: State.SKIPPING,
         Event.ANSWER: State.SENDING,
         Event.END: State.CLOSED,
     },
@@ -92,6 +102,9 @@ class Limits:
     # How long, and for how much, a peer that still sends is listened to after the last answer.
     linger_seconds: float = 5.0
     linger_bytes: int = 1 << 20
+    # Nobody asks for a request's body here; a small one is read so that the connection persists.
+    body_seconds: float = 30.0
+    body_bytes: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +123,12 @@ class Connection:
     """
 
     __slots__ = (
+        "_body",
         "_draining",
+        "_head",
         "_head_start",
         "_inbox",
+        "_key",
         "_limits",
         "_lingered",
         "_offset",
@@ -134,6 +150,9 @@ class Connection:
         self._offset = self._head_start = 0
         self._partial: list[bytes] | None = None
         self._partial_size = 0
+        # Of a request whose body is being skipped: the body, the head, its key without the body.
+        self._body: Body | None = None
+        self._head = self._key = b""
         self._lingered = 0
         self._draining = False
         self.state = State.IDLE
@@ -143,7 +162,7 @@ class Connection:
     @property
     def head(self) -> bytes:
         """The head of the request that the current plan answers, for the log."""
-        return self._inbox[self._head_start : self._offset]
+        return self._head or self._inbox[self._head_start : self._offset]
 
     def feed(self, data: bytes, now: Now) -> Plan | Want:
         """Take bytes that came, at least one; only after the connection wanted to read."""
@@ -153,6 +172,8 @@ class Connection:
             return self._feed_lingering(data)
         self._inbox = data
         self._offset = 0
+        if self._body is not None:
+            return self._skip(self._body, now)
         return self._next(now)
 
     def take(self, head: bytes, plan: Plan, now: Now) -> None:
@@ -190,15 +211,48 @@ class Connection:
         try:
             scanned = self.scan(self._inbox, self._offset)
         except HTTPError as error:
-            self._offset = len(self._inbox)
-            return self._start(refuse(error.status).at(now.second), now)
+            return self._refuse(error, now)
         if scanned is None:
             return self._keep_part(now)
         length, key = scanned
         self._offset += length
+        if key[2:3] != b"b":
+            # Who waits for a 100 Continue gets the answer at once. It may then send its body or
+            # not, so that answer is the last.
+            return self._answer(key, now)
+        self._head = self._inbox[self._head_start : self._offset]
+        self._key, framing = take_framing(key)
+        self.deadline = now.monotonic + self._limits.body_seconds
+        try:
+            self._body = body_of(framing, self._limits.body_bytes)
+        except HTTPError as error:
+            return self._refuse(error, now)
+        return self._skip(self._body, now)
+
+    def _skip(self, body: Body, now: Now) -> Plan | Want:
+        """Read on in a body, and answer its request behind it."""
+        try:
+            end = body.skip(self._inbox, self._offset)
+        except HTTPError as error:
+            return self._refuse(error, now)
+        if end is None:
+            self._inbox = b""
+            self.state = TRANSITIONS[self.state][Event.BODY]
+            return Want.READ
+        self._offset = end
+        self._body = None
+        return self._answer(self._key, now)
+
+    def _answer(self, key: bytes, now: Now) -> Plan:
         if self._draining:
             key = closing(key)
         return self._start(self._source.find(key, now.second), now)
+
+    def _refuse(self, error: HTTPError, now: Now) -> Plan:
+        """Answer what leaves it unknown where the next request starts: the last answer."""
+        self._offset = len(self._inbox)
+        self._body = None
+        return self._start(refuse(error.status).at(now.second), now)
 
     def _start(self, plan: Plan, now: Now) -> Plan:
         self.state = TRANSITIONS[self.state][Event.ANSWER]
@@ -226,6 +280,7 @@ class Connection:
         plan = self.plan
         assert plan is not None, "nothing was to be sent"
         self.plan = None
+        self._head = b""
         if plan.close:
             return self._end(plan, now)
         self.state = TRANSITIONS[self.state][Event.SENT]
@@ -259,8 +314,8 @@ class Connection:
         return Want.CLOSE
 
     def expired(self, now: Now) -> Plan | Want:
-        """Act on a deadline that has passed: 408 for half a head (RFC 9110 section 15.5.9)."""
-        if self.state is not State.READING:
+        """Act on a deadline that has passed: 408 for half a request (RFC 9110 section 15.5.9)."""
+        if self.state not in (State.READING, State.SKIPPING):
             return self.lost()
-        self._partial = None
+        self._partial = self._body = None
         return self._start(refuse(HTTPStatus.REQUEST_TIMEOUT).at(now.second), now)

@@ -46,3 +46,10 @@ ASCTIME_DATE: Final = re.compile(
 _PREFERENCE = rb"[a-z*][a-z0-9_\-.*]*+=-?[0-9]{1,15}+"
 DIGEST_PREFERENCE: Final = re.compile(rb"([a-z*][a-z0-9_\-.*]*+)=(-?[0-9]{1,15})")
 DIGEST_PREFERENCES: Final = re.compile(rb"%b(?:[ \t]*+,[ \t]*+%b)*+" % (_PREFERENCE, _PREFERENCE))
+
+# RFC 9112 section 7.1: a chunk's first line, chunk-size [ chunk-ext ]; 16 digits are enough.
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+_EXTENSION = rb"[ \t]*+;[ \t]*+%b(?:[ \t]*+=[ \t]*+(?:%b|%b))?+" % (_TOKEN, _TOKEN, _QUOTED)
+CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+" % _EXTENSION)
+# RFC 9112 section 7.1.2: a trailer field line
+TRAILER_LINE: Final = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*+" % _TOKEN)

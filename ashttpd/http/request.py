@@ -15,7 +15,7 @@ class Request:
     target: bytes
     minor: int
     persistent: bool
-    has_body: bool
+    has_unread_body: bool
     host: bytes
     range: bytes | None = None
     if_range: bytes | None = None
@@ -25,6 +25,7 @@ class Request:
     if_modified_since: bytes | None = None
     if_unmodified_since: bytes | None = None
     want_repr_digest: bytes | None = None
+    expect: bytes | None = None
 
 
 def parse_key(key: bytes) -> Request:
@@ -40,7 +41,7 @@ def parse_key(key: bytes) -> Request:
         target=target,
         minor=key[0] - ord("0"),
         persistent=key[1:2] == b"k",
-        has_body=key[2:3] == b"b",
+        has_unread_body=key[2:3] != b"-",
         host=fields.get(b"H", b""),
         range=fields.get(b"R"),
         if_range=fields.get(b"I"),
@@ -50,7 +51,14 @@ def parse_key(key: bytes) -> Request:
         if_modified_since=fields.get(b"S"),
         if_unmodified_since=fields.get(b"U"),
         want_repr_digest=fields.get(b"D"),
+        expect=fields.get(b"E"),
     )
+
+
+def take_framing(key: bytes) -> tuple[bytes, bytes]:
+    """Divide the key of a request with a body into that of the same without it, and its framing."""
+    fields, _, framing = key[:-1].rpartition(b"\nB")
+    return fields[:2] + b"-" + fields[3:] + b"\n", framing
 
 
 def closing(key: bytes) -> bytes:

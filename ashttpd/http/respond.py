@@ -65,7 +65,7 @@ def _answer(
 ) -> Answer:
     """Put an answer together; `fields` ends with the empty line, `content` follows it."""
     start = b"HTTP/1.1 %d %b\r\nDate: " % (status, _phrase(status).encode("ascii"))
-    close = request.has_body or not request.persistent
+    close = request.has_unread_body or not request.persistent
     connection = b""
     if close:
         connection = b"Connection: close\r\n"
@@ -74,7 +74,9 @@ def _answer(
     if request.method == b"HEAD":
         body, content = (), b""
     size = len(content) + sum(extent.length for extent in body)
-    return Answer(status, start, connection + fields + content, body, size, close, request.has_body)
+    return Answer(
+        status, start, connection + fields + content, body, size, close, request.has_unread_body
+    )
 
 
 def respond_error(request: Request, status: HTTPStatus, fields: bytes = b"") -> Answer:
@@ -96,7 +98,12 @@ def refuse(status: HTTPStatus) -> Answer:
 
 
 def respond_without_site(request: Request) -> Answer | None:
-    """Answer what needs no site: OPTIONS, other methods, targets without a path. Else None."""
+    """Answer what needs no site: OPTIONS, other methods, targets without a path. Else None.
+
+    Of expectations, 100-continue alone has a meaning (RFC 9110 section 10.1.1).
+    """
+    if request.expect is not None:
+        return respond_error(request, HTTPStatus.EXPECTATION_FAILED)
     if request.method in _OTHER_METHODS:
         return respond_error(request, HTTPStatus.METHOD_NOT_ALLOWED, ALLOW)
     if request.method == b"OPTIONS":

@@ -46,7 +46,9 @@ static const uint8_t CLASS[256] = {
 struct key {
     char *start, *end;
     int host_from_target, hosts, content_lengths, transfer_codings;
-    int minor, close, keep_alive, has_body;
+    int minor, close, keep_alive, has_body, expects;
+    const uint8_t *length; /* the digits of Content-Length */
+    size_t length_digits;
 };
 
 int32_t ashttpd_max_key(void) { return MAX_HEAD_BYTES + KEY_OVERHEAD_BYTES; }
@@ -162,6 +164,8 @@ static int scan_content_length(struct key *key, const uint8_t *p, size_t n)
             return BAD_CONTENT_LENGTH;
         key->has_body |= p[i] != '0';
     }
+    key->length = p;
+    key->length_digits = n;
     return 0;
 }
 
@@ -214,6 +218,12 @@ static int scan_value(struct key *key, const uint8_t *name, size_t n, const uint
     case 6:
         if (is_word(name, n, "accept") && accept_matters(p, m))
             put_field(key, 'A', p, m);
+        else if (key->minor && is_word(name, n, "expect")) {
+            if (is_word(p, m, "100-continue"))
+                key->expects = 1;
+            else
+                put_field(key, 'E', p, m);
+        }
         break;
     case 8:
         if (is_word(name, n, "if-range"))
@@ -274,7 +284,11 @@ static int finish(struct key *key)
         return BAD_TRANSFER_CODING;
     key->start[0] = (char)('0' + key->minor);
     key->start[1] = (key->minor ? !key->close : key->keep_alive && !key->close) ? 'k' : 'c';
-    key->start[2] = key->has_body ? 'b' : '-';
+    key->start[2] = !key->has_body ? '-' : key->expects ? 'e' : 'b';
+    if (key->has_body && key->transfer_codings)
+        put_field(key, 'B', (const uint8_t *)"chunked", 7);
+    else if (key->has_body)
+        put_field(key, 'B', key->length, key->length_digits);
     return 0;
 }
 

@@ -4,7 +4,8 @@ The key holds what can change the answer and nothing else, so that requests whic
 User-Agent, Referer or cookies share one. It is text made of lines, each ended by LF (which no value
 can hold):
 
-    1k-GET /path?query        minor version, persistence (k, c), body (b, -), method, target
+    1k-GET /path?query        minor version, persistence (k, c), body, method, target; a body may
+                              be none (-), follow (b), or wait for a 100 Continue (e)
     Hexample.com              the authority, in lower case: of an absolute-form target, else Host
     Rbytes=0-99               Range
     I"tag"                    If-Range
@@ -16,9 +17,13 @@ can hold):
     Aapplication/json         Accept, where it names json or application/*: nothing else that we
                               have more than one media type for
 
-Fields stand in the order in which they came. Lines are judged one by one, so the verdict on a
-head does not depend on how its bytes arrived. scan.c is the implementation; `scan_slowly` is its
-twin, its oracle in tests, and its stand-in where no compiler was at hand.
+    B17                       the body's framing, if there is one: its length, or `chunked`
+    Eanother                  Expect, where it is not 100-continue; not in HTTP/1.0
+
+The framing stands last, all other fields in the order in which they came. Lines are judged one by
+one, so the verdict on a head does not depend on how its bytes arrived. scan.c is the
+implementation; `scan_slowly` is its twin, its oracle in tests, and its stand-in where no compiler
+was at hand.
 """
 
 import re
@@ -142,7 +147,8 @@ class _Head:
         self.host_from_target = False
         self.hosts = self.content_lengths = self.transfer_codings = 0
         self.options: set[bytes] = set()
-        self.has_body = False
+        self.framing = b""
+        self.expects = False
 
     def request_line(self, line: bytes) -> None:
         method = _METHOD.match(line)[0]  # type: ignore[index]  # matches the empty string too
@@ -196,13 +202,19 @@ class _Head:
             self.key.append(_KEY_FIELDS[name] + value)
         elif name == b"accept" and _ACCEPT_MATTERS.search(value):
             self.key.append(b"A" + value)
+        elif name == b"expect" and self.minor:
+            if value.lower() == b"100-continue":
+                self.expects = True
+            else:
+                self.key.append(b"E" + value)
         elif name == b"connection":
             self.options.update(o.lower() for o in _CONNECTION_OPTION.findall(value))
         elif name == b"content-length":
             self.content_lengths += 1
             if self.content_lengths > 1 or not _LENGTH.fullmatch(value):
                 raise _FaultError(Fault.BAD_CONTENT_LENGTH)
-            self.has_body |= bool(value.strip(b"0"))
+            if value.strip(b"0"):
+                self.framing = value
         elif name == b"transfer-encoding":
             self.transfer_encoding(value)
 
@@ -217,7 +229,7 @@ class _Head:
 
     def transfer_encoding(self, value: bytes) -> None:
         self.transfer_codings += 1
-        self.has_body = True
+        self.framing = b"chunked"
         if not self.minor or self.transfer_codings > 1:
             raise _FaultError(Fault.BAD_TRANSFER_CODING)
         if value.lower() != b"chunked":
@@ -230,7 +242,11 @@ class _Head:
             raise _FaultError(Fault.BAD_TRANSFER_CODING)
         wanted = self.minor or b"keep-alive" in self.options
         persistent = wanted and b"close" not in self.options
-        flags = b"%d%c%c" % (self.minor, b"ck"[bool(persistent)], b"-b"[self.has_body])
+        body = b"-"
+        if self.framing:
+            body = b"e" if self.expects else b"b"
+            self.key.append(b"B" + self.framing)
+        flags = b"%d%c%b" % (self.minor, b"ck"[bool(persistent)], body)
         return flags + b"\n".join(self.key) + b"\n"
 
 

@@ -162,7 +162,10 @@ class PlainSockets:
             scanned = self._scan(data, 0)
         except HTTPError:
             return b""
-        return scanned[1] if scanned and scanned[0] == len(data) else b""
+        # With a body behind it a head is not the whole request, wherever it ends.
+        if scanned is None or scanned[0] != len(data) or scanned[1][2:3] != b"-":
+            return b""
+        return scanned[1]
 
     def send(self, fd: int, data: bytes, offset: int) -> int:
         """See Sockets."""

@@ -152,7 +152,8 @@ int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout,
         }
         int64_t scanned = mode == HEADS ? ashttpd_scan(buffer + used, 0, (int32_t)n,
                                                        buffer + used + n) : 0;
-        int whole = scanned > 0 && (scanned & 0xffffffff) == n;
+        /* With a body behind it a head is not the whole request, wherever it ends. */
+        int whole = scanned > 0 && (scanned & 0xffffffff) == n && buffer[used + n + 2] == '-';
         int32_t key_length = whole ? (int32_t)(scanned >> 32) : 0;
         event = put_event(event, whole ? KIND_HEAD : KIND_DATA, fd, used, (int32_t)n, key_length);
         used += (int32_t)n + key_length;

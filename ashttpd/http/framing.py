@@ -1,0 +1,116 @@
+"""Framing: where the body of a request ends (RFC 9112 sections 6 and 7).
+
+Nobody asks for what such a body says; it is read so that the next request behind it is found.
+"""
+
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.grammar import CHUNK_LINE, TRAILER_LINE
+
+# Chunk extensions are hardly used and trailers are few; a whole line waits in memory.
+MAX_CHUNK_LINE_BYTES: Final = 4_096
+
+
+class Body(Protocol):
+    """The body of one request, read and thrown away."""
+
+    def skip(self, data: bytes, start: int) -> int | None:
+        """Take `data` from `start` on; returns where the body ends in it, or None if it goes on.
+
+        Raises HTTPError: 400 for what is malformed, 413 for more than is read. The work is linear.
+        """
+
+
+class LengthBody:
+    """A body with a Content-Length."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        """Raise HTTPError 413 for more than `limit` bytes."""
+        if length > limit:
+            raise HTTPError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body of {length} bytes, more than {limit}"
+            )
+        self._left = length
+
+    def skip(self, data: bytes, start: int) -> int | None:
+        """See Body."""
+        here = len(data) - start
+        if here < self._left:
+            self._left -= here
+            return None
+        return start + self._left
+
+
+class ChunkedBody:
+    """A body in chunks, with extensions and trailers; of at most `limit` bytes as it comes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._line = bytearray()
+        # Bytes of a chunk's data that are still to come; then its line end, an empty line.
+        self._left = 0
+        self._in_data = False
+        self._in_trailers = False
+
+    def skip(self, data: bytes, start: int) -> int | None:
+        """See Body."""
+        while True:
+            here = min(self._left, len(data) - start)
+            self._left -= here
+            position = self._take_line(data, start + here)
+            self._size += (len(data) if position is None else position) - start
+            if self._size > self._limit:
+                raise HTTPError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body of more than {self._limit} bytes"
+                )
+            if position is None:
+                return None
+            line = bytes(self._line[:-2])
+            self._line.clear()
+            if self._judge(line):
+                return position
+            start = position
+
+    def _take_line(self, data: bytes, start: int) -> int | None:
+        """Take what is here of a line; returns where the next one starts, or None."""
+        end = data.find(b"\n", start, start + MAX_CHUNK_LINE_BYTES)
+        self._line += data[start : end + 1 or start + MAX_CHUNK_LINE_BYTES]
+        if len(self._line) > MAX_CHUNK_LINE_BYTES or (
+            end < 0 and len(data) - start >= MAX_CHUNK_LINE_BYTES
+        ):
+            raise HTTPError(
+                HTTPStatus.BAD_REQUEST,
+                f"a line of more than {MAX_CHUNK_LINE_BYTES} bytes in a chunked body",
+            )
+        if end < 0:
+            return None
+        if not self._line.endswith(b"\r\n"):
+            raise HTTPError(HTTPStatus.BAD_REQUEST, "a line that ends in LF without CR")
+        return end + 1
+
+    def _judge(self, line: bytes) -> bool:
+        """Act on a whole line; returns whether the body ends with it."""
+        if self._in_data:
+            if line:
+                raise HTTPError(HTTPStatus.BAD_REQUEST, "a chunk longer than its size")
+            self._in_data = False
+            return False
+        if self._in_trailers:
+            if line and not TRAILER_LINE.fullmatch(line):
+                raise HTTPError(HTTPStatus.BAD_REQUEST, "a malformed trailer field")
+            return not line
+        match = CHUNK_LINE.fullmatch(line)
+        if match is None:
+            raise HTTPError(HTTPStatus.BAD_REQUEST, "a malformed chunk size or extension")
+        self._left = int(match[1], 16)
+        self._in_data = self._left > 0
+        self._in_trailers = self._left == 0
+        return False
+
+
+def body_of(framing: bytes, limit: int) -> Body:
+    """Return the body that a key's framing line announces: a length in digits, or `chunked`."""
+    return ChunkedBody(limit) if framing == b"chunked" else LengthBody(int(framing), limit)
