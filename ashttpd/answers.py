@@ -15,7 +15,7 @@ from ashttpd.http.answer import Answer
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.negotiate import choose_variant
-from ashttpd.http.plan import Plan
+from ashttpd.http.plan import Extent, Plan
 from ashttpd.http.request import Request, parse_key
 from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
 from ashttpd.http.target import parse_path, split_target
@@ -162,9 +162,11 @@ def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> Non
     if not answer.body or answer.body_size > INLINE_BODY_BYTES:
         return
     variant = found.variant
-    if variant.body_length > INLINE_BODY_BYTES:  # a part of a large body
-        content = b"".join(webroot.read(extent.offset, extent.length) for extent in answer.body)
-        answer.rest += content
+    if variant.body_length > INLINE_BODY_BYTES:  # parts of a large body
+        answer.rest += b"".join(
+            webroot.read(piece.offset, piece.length) if isinstance(piece, Extent) else piece
+            for piece in answer.body
+        )
         answer.body = ()
         return
     body = webroot.read(variant.body_offset, variant.body_length)
@@ -173,7 +175,10 @@ def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> Non
             f"{webroot.path}: the body of {found.resource.path!r} is damaged, "
             f"{variant.body_length} bytes at {variant.body_offset}"
         )
-    for extent in answer.body:
-        start = extent.offset - variant.body_offset
-        answer.rest += body[start : start + extent.length]
+    for piece in answer.body:
+        if isinstance(piece, Extent):
+            start = piece.offset - variant.body_offset
+            answer.rest += body[start : start + piece.length]
+        else:
+            answer.rest += piece
     answer.body = ()

@@ -67,7 +67,7 @@ def maybe_transport_stream(head: bytes) -> str | None:
 # Possessive quantifiers keep it linear on a prolog of a thousand comments.
 _FEED_ROOT = re.compile(
     rb"(?:\xef\xbb\xbf)?"
-    rb"(?:\s++|<\?(?>.*?\?>)|<!--(?>.*?-->)|<!DOCTYPE[^>\[]*+>)*+"
+    rb"(?:\s++|<\?(?>.*?\?>)|<!--(?>.*?-->)|<!DOCTYPE[^>\[]*+>)*"
     rb"<(?:(rss)\s|(?:\w++:)?feed\s[^>]*?http://www\.w3\.org/2005/Atom)",
     re.DOTALL,
 )

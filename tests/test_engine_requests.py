@@ -1,5 +1,6 @@
 """Every engine: requests and their answers, however the bytes of the requests arrive."""
 
+import email.policy
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -188,6 +189,34 @@ def test_if_none_match_with_the_tag_gets_304_without_a_body(server: Server) -> N
             response = client.get("/hello.txt", "site.example", f"If-None-Match: {field}")
             assert (response.status, response.fields["etag"]) == (304, tag)
         assert client.get("/hello.txt", "site.example", 'If-None-Match: "other"').body == HELLO
+
+
+@pytest.mark.parametrize("name", ["64k.bin", "64k+1.bin", "5m.bin", "20m.bin"])
+def test_several_ranges_come_as_parts_that_say_where_they_belong(
+    server: Server, content: Mapping[str, bytes], name: str
+) -> None:
+    whole = content[name]
+    middle = len(whole) // 2
+    # The second part is larger than what leaves at once, where the file is.
+    spans = [(len(whole) - 10, len(whole)), (0, 1), (1000, middle)]
+    field = ",".join(f"{start}-{stop - 1}" for start, stop in spans)
+    with server.connect() as client:
+        for _ in range(2):
+            response = client.get(f"/{name}", "site.example", f"Range: bytes={field}")
+            assert response.status == 206
+            message = email.message_from_bytes(
+                f"Content-Type: {response.fields['content-type']}\r\n".encode() + response.body,
+                policy=email.policy.HTTP,
+            )
+            parts = list(message.iter_parts())
+            assert not message.defects
+            assert [part["content-range"] for part in parts] == [
+                f"bytes {start}-{stop - 1}/{len(whole)}" for start, stop in spans
+            ]
+            for part, (start, stop) in zip(parts, spans, strict=True):
+                assert part["content-type"] == "application/octet-stream"
+                assert part.get_payload(decode=True) == whole[start:stop]
+            assert client.get("/hello.txt").body == HELLO
 
 
 def test_a_digest_is_told_to_who_wants_one(server: Server, content: Mapping[str, bytes]) -> None:

@@ -12,23 +12,17 @@ from ashttpd.http import grammar, scan, target
 ACCEPTED = [
     (grammar.ENTITY_TAG, [b'""', b'"a"', b'W/"a"', b'"!#~\x80\xff"', b'","', b'"W/"']),
     (
-        grammar.ENTITY_TAG_LIST,
-        [b'"a"', b'"a","b"', b' , "a" ,\t, W/"b" , ', b'"a",,,', b',,"a"', b'"a,b" ,"c"'],
-    ),
-    (
-        grammar.BYTE_RANGE,
-        [b"bytes=0-0", b"BYTES=0-", b"Bytes=-1", b"bytes= \t0-9 ", b"bytes=9-1"],
-    ),
-    (
         grammar.MEDIA_RANGE,
         [b"a/b", b"*/*", b" a/* ", b"a/b;q=1", b"a/b ; c=d;q=0.5", b"!#$/x+y"],
     ),
+    (grammar.BYTE_RANGE, [b"0-0", b"0-", b"-1"]),
     (grammar.IMF_FIXDATE, [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 99 Dec 0000 99:99:99 GMT"]),
     (grammar.RFC850_DATE, [b"Sunday, 06-Nov-94 08:49:37 GMT", b"Thursday, 00-Jan-00 00:00:00 GMT"]),
     (grammar.DIGEST_PREFERENCE, [b"sha-256=1", b"*=-9", b"a_.*-9=999999999999999"]),
-    (grammar.DIGEST_PREFERENCES, [b"a=1", b"a=1,b=2", b"a=1 \t,\t b=2, a=3"]),
     (grammar.ASCTIME_DATE, [b"Sun Nov  6 08:49:37 1994", b"Sat Feb 28 23:59:60 2026"]),
-    (grammar.CHUNK_LINE, [b"0", b"fF", b"1;a", b'1 ; a = "b;\\"" ;c=d', b"0" * 16]),
+    (grammar.CHUNK_SIZE, [b"0", b"fF", b"0" * 16]),
+    (grammar.CHUNK_EXTENSION, [b";a", b" ;\ta = b", b';a="b;\\""', b';a=""']),
+    (grammar._SEPARATOR, [b"", b" ", b",", b"\t,, ,"]),
     (grammar.TRAILER_LINE, [b"a:", b"a: b", b"a:\xff\t"]),
     (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
     (scan._METHOD_START, [b"G", b"!", b"~"]),
@@ -43,6 +37,38 @@ ACCEPTED = [
     (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
     (target._ESCAPE, [b"%00", b"%fF", b"%"]),
     (target._UNSAFE, [b"%", b"?", b"#", b" ", b"\0", b"\n", b"\xff", b'"', b"["]),
+]
+LISTS = [
+    (grammar.ENTITY_TAG, b'"a"', 1),
+    (grammar.ENTITY_TAG, b'"a","b"', 2),
+    (grammar.ENTITY_TAG, b' , "a" ,\t, W/"b" , ', 2),
+    (grammar.ENTITY_TAG, b'"a",,,', 1),
+    (grammar.ENTITY_TAG, b',,"a"', 1),
+    (grammar.ENTITY_TAG, b'"a,b" ,"c"', 2),
+    (grammar.BYTE_RANGE, b",-1 ,\t2-,,", 2),
+    (grammar.BYTE_RANGE, b"\t0-9 ", 1),
+]
+NO_LISTS = [
+    *(
+        (grammar.ENTITY_TAG, field)
+        for field in (
+            *(b"", b" ", b",", b",,", b'"a" "b"', b'"a""b"', b'"a",b', b'"a";', b"*", b'"a"\n'),
+            *(b'"a",*', b'"a",W/', b'"a",W', b'"a","'),
+        )
+    ),
+    *(
+        (grammar.BYTE_RANGE, field)
+        for field in (
+            b"0-1 2-3",
+            b"0-1;2-3",
+            b"0-1,2",
+            b"0-1,-",
+            b"0 -1",
+            b"0- 1",
+            b"0-1\n",
+            b"\xb2-",
+        )
+    ),
 ]
 REJECTED = [
     (
@@ -63,47 +89,12 @@ REJECTED = [
         [b"", b"Sun, 06-Nov-94 08:49:37 GMT", b"Sunday, 06-Nov-1994 08:49:37 GMT"],
     ),
     (grammar.DIGEST_PREFERENCE, [b"", b"a", b"a=", b"A=1", b"9=1", b"a= 1", b"a=1.5", b"a=--1"]),
-    (grammar.DIGEST_PREFERENCES, [b"", b"a=1,", b",a=1", b"a=1 b=1", b"a=1,,b=1", b"a=1\n"]),
     (grammar.ASCTIME_DATE, [b"", b"Sun Nov 6 08:49:37 1994", b"Sun Nov 006 08:49:37 1994"]),
-    (grammar.CHUNK_LINE, [b"", b"g", b"0x1", b"1;", b"1 ", b"1;a=", b'1;a="', b"0" * 17, b"1\n"]),
+    (grammar.CHUNK_SIZE, [b"", b"g", b"0x1", b"+1", b" 1", b"0" * 17, b"1\n"]),
+    (grammar.CHUNK_EXTENSION, [b"", b"a", b";", b";a=", b';a="', b';a="\\"', b";a b", b";a;"]),
+    (grammar._SEPARATOR, [b"a", b", a", b";", b"\n"]),
     (grammar.TRAILER_LINE, [b"", b":", b"a", b"a :b", b"a:\0", b"a:\r", b"a:\n"]),
-    (
-        grammar.ENTITY_TAG_LIST,
-        [
-            b"",
-            b" ",
-            b",",
-            b",,",
-            b'"a" "b"',
-            b'"a""b"',
-            b'"a",b',
-            b'"a";',
-            b"*",
-            b'"a"\n',
-            b'"a",*',
-        ],
-    ),
-    (
-        grammar.BYTE_RANGE,
-        [
-            b"",
-            b"bytes",
-            b"bytes=",
-            b"bytes=-",
-            b"bytes=0",
-            b"bytes=a-b",
-            b"bytes=0-1,2-3",
-            b"byte=0-1",
-            b"bytes =0-1",
-            b"bytes=0 -1",
-            b"bytes=0- 1",
-            b"bytes=+0-1",
-            b"bytes=--1",
-            b"bytes=0-1\n",
-            b"bytes=\xb2-",
-            b"items=0-1",
-        ],
-    ),
+    (grammar.BYTE_RANGE, [b"", b"-", b"0", b"0-1-2", b"a-b", b"+1-2", b"0 -1", b"0-1\n"]),
     (
         grammar.MEDIA_RANGE,
         [b"", b"a", b"a/", b"/b", b"a /b", b"a/b c", b"a/b,c/d", b"a/b/c"],
@@ -210,3 +201,43 @@ def test_no_pattern_has_a_loop_within_a_loop_that_gives_bytes_back(
     pattern: re.Pattern[bytes],
 ) -> None:
     assert ambiguous_loops(parser.parse(pattern.pattern)) == []
+
+
+@pytest.mark.parametrize(("element", "field", "count"), LISTS)
+def test_the_elements_of_a_list_are_found(
+    element: re.Pattern[bytes], field: bytes, count: int
+) -> None:
+    assert len(grammar.elements_of(field, element)) == count
+
+
+@pytest.mark.parametrize(("element", "field"), NO_LISTS)
+def test_what_is_no_list_has_no_elements(element: re.Pattern[bytes], field: bytes) -> None:
+    assert grammar.elements_of(field, element) == []
+
+
+def possessive_groups(parsed: Any) -> list[str]:
+    """Return the possessive loops of more than one character each, wherever in a pattern."""
+    found = []
+    for operation, argument in parsed:
+        parts = argument if isinstance(argument, tuple) else (argument,)
+        inner = [part for part in parts if isinstance(part, parser.SubPattern)]
+        if operation is sre.BRANCH:
+            inner = argument[1]
+        if operation is sre.POSSESSIVE_REPEAT and (
+            len(argument[2]) > 1 or argument[2][0][0] not in (sre.IN, sre.LITERAL, sre.NOT_LITERAL)
+        ):
+            found.append(str(argument[2]))
+        for part in inner:
+            found += possessive_groups(part)
+    return found
+
+
+def test_a_possessive_loop_of_groups_is_seen() -> None:
+    assert possessive_groups(parser.parse(rb"(a|b(?:c[d]*+(?:ef)?+))"))
+    assert not possessive_groups(parser.parse(rb"(?:a[b]*+|c++)*d?+"))
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, grammar.WEIGHT])
+def test_no_pattern_has_a_possessive_loop_of_groups(pattern: re.Pattern[bytes]) -> None:
+    # Python 3.11.2 lets such a loop keep what its last, failed round has taken.
+    assert possessive_groups(parser.parse(pattern.pattern)) == []

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ashttpd.http.ranges import UNSATISFIABLE, choose_range, content_range
+from ashttpd.http.ranges import (
+    MAX_GAP,
+    MAX_RANGES,
+    UNSATISFIABLE,
+    Part,
+    choose_ranges,
+    content_range,
+)
 from fuzz import slow
 
 HUGE = b"9" * 5_000
@@ -31,7 +38,7 @@ HUGE = b"9" * 5_000
     ],
 )
 def test_a_range_is_cut_to_what_there_is(field: bytes, part: tuple[int, int]) -> None:
-    assert choose_range(field, 10) == part
+    assert choose_ranges(field, 10) == [part]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_a_range_is_cut_to_what_there_is(field: bytes, part: tuple[int, int]) ->
     ],
 )
 def test_a_range_behind_the_end_is_unsatisfiable(field: bytes, length: int) -> None:
-    assert choose_range(field, length) is UNSATISFIABLE
+    assert choose_ranges(field, length) is UNSATISFIABLE
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,11 @@ def test_a_range_behind_the_end_is_unsatisfiable(field: bytes, length: int) -> N
         b"bytes=5-4",
         b"bytes=%b-8" % HUGE,
         b"bytes=%b1-%b0" % (HUGE, HUGE),
-        b"bytes=0-0,5-5",
+        b"bytes=,",
+        b"bytes=0-0 5-5",
+        b"bytes=0-0,5-4",
+        b"bytes=0-0;5-5",
+        b"bytes=0-0,x",
         b"bytes=a-b",
         b"bytes=+1-2",
         b"bytes= 1 - 2",
@@ -71,12 +82,45 @@ def test_a_range_behind_the_end_is_unsatisfiable(field: bytes, length: int) -> N
         b"bytes=0-1\xa0",
     ],
 )
-def test_a_field_that_is_not_one_valid_byte_range_is_ignored(field: bytes) -> None:
-    assert choose_range(field, 10) is None
+def test_a_field_that_is_not_all_valid_byte_ranges_is_ignored(field: bytes) -> None:
+    assert choose_ranges(field, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "parts"),
+    [
+        (b"bytes=0-9,500-509", [(0, 10), (500, 510)]),
+        (b"bytes=500-509,0-9", [(500, 510), (0, 10)]),
+        (b"bytes=,0-0 ,\t, 900-,", [(0, 1), (900, 1000)]),
+        (b"bytes=-10,0-0", [(990, 1000), (0, 1)]),
+        (b"bytes=2000-,0-0,-0", [(0, 1)]),
+        (b"bytes=0-9,5-19", [(0, 20)]),
+        (b"bytes=800-899,0-9,10-19", [(0, 20), (800, 900)]),
+        (b"bytes=0-0,%d-%d" % (MAX_GAP + 1, MAX_GAP + 1), [(0, MAX_GAP + 2)]),
+        (b"bytes=0-0,%d-%d" % (MAX_GAP + 2, MAX_GAP + 2), [(0, 1), (MAX_GAP + 2, MAX_GAP + 3)]),
+        (b"bytes=0-499,500-999", [(0, 1000)]),
+    ],
+)
+def test_several_ranges_are_joined_where_they_touch_and_else_keep_their_order(
+    field: bytes, parts: list[Part]
+) -> None:
+    assert choose_ranges(field, 1000) == parts
+
+
+def test_ranges_that_cost_more_than_the_whole_are_ignored() -> None:
+    many = [b"%d-%d" % (i * 1000, i * 1000) for i in range(MAX_RANGES + 1)]
+    assert choose_ranges(b"bytes=" + b",".join(many), 10**6) is None
+    parts = choose_ranges(b"bytes=" + b",".join(many[:-1]), 10**6)
+    assert isinstance(parts, list)
+    assert len(parts) == MAX_RANGES
+    assert choose_ranges(b"bytes=0-499,0-500", 1000) is None
+    assert choose_ranges(b"bytes=0-,0-", 1000) is None
+    assert choose_ranges(b"bytes=0-0," * 1_000 + b"0-0", 10**6) is None
 
 
 def test_a_suffix_of_an_empty_body_is_ignored() -> None:
-    assert choose_range(b"bytes=-5", 0) is None
+    assert choose_ranges(b"bytes=-5", 0) is None
+    assert choose_ranges(b"bytes=0-0,-5", 0) is None
 
 
 @given(st.integers(0, 10**30), st.integers(0, 10**30), st.integers(0, 10**18 - 1))
@@ -84,11 +128,11 @@ def test_any_numbers_give_what_the_rfc_says(first: int, last: int, length: int) 
     for field in (b"bytes=%d-%d" % (first, last), b"bytes=%d-" % first, b"bytes=-%d" % last):
         expected = slow.choose_range(field, length)
         if isinstance(expected, range):
-            assert choose_range(field, length) == (expected.start, expected.stop)
+            assert choose_ranges(field, length) == [(expected.start, expected.stop)]
         else:
-            assert choose_range(field, length) is (UNSATISFIABLE if expected else None)
+            assert choose_ranges(field, length) is (UNSATISFIABLE if expected else None)
 
 
 def test_content_range_counts_from_zero_and_includes_the_last() -> None:
-    assert content_range(0, 1, 10) == b"Content-Range: bytes 0-0/10\r\n"
-    assert content_range(3, 10, 10) == b"Content-Range: bytes 3-9/10\r\n"
+    assert content_range((0, 1), 10) == b"Content-Range: bytes 0-0/10\r\n"
+    assert content_range((3, 10), 10) == b"Content-Range: bytes 3-9/10\r\n"

@@ -208,7 +208,7 @@ def test_a_206_carries_the_fields_of_a_200_and_its_part(if_range: bytes | None) 
         replace(GET, range=b"bytes=2-4", if_range=b"W/" + TAG),
         replace(GET, range=b"bytes=2-4", if_range=b"Sun, 06 Nov 1994 08:49:37 GMT"),
         replace(GET, range=b"bytes=20-", if_range=b'"x"'),
-        replace(GET, range=b"bytes=0-0, 2-2"),
+        replace(GET, range=b"bytes=0-9, 2-2"),
         replace(GET, range=b"nonsense"),
         replace(GET, range=b""),
         replace(GET, if_range=TAG),
@@ -218,6 +218,32 @@ def test_a_range_that_does_not_count_is_answered_as_if_it_were_not_there(
     request_: Request,
 ) -> None:
     assert respond(request_, FOUND).at(SECOND) == respond(GET, FOUND).at(SECOND)
+
+
+def test_several_parts_are_sent_each_under_its_own_head() -> None:
+    found = replace(FOUND, variant=variant_of(DIGEST, 1000))
+    answer = respond(replace(GET, range=b"bytes=900-, 2-4"), found)
+    boundary = DIGEST[:16].hex().encode()
+    first = b"\r\n--%b\r\nContent-Type: text/plain\r\nContent-Range: bytes 900-999/1000\r\n\r\n"
+    second = b"\r\n--%b\r\nContent-Type: text/plain\r\nContent-Range: bytes 2-4/1000\r\n\r\n"
+    last = b"\r\n--%b--\r\n" % boundary
+    heads = (first % boundary, second % boundary)
+    assert answer.body == (
+        *(heads[0], Extent(FILE, 5900, 100)),
+        *(heads[1], Extent(FILE, 5002, 3)),
+        last,
+    )
+    length = sum(map(len, heads)) + 103 + len(last)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 206 Partial Content",
+        DATE,
+        ETAG,
+        b"Vary: Accept",
+        b"Accept-Ranges: bytes",
+        b"Content-Type: multipart/byteranges; boundary=" + boundary,
+        b"Content-Length: %d" % length,
+    ]
+    assert answer.body_size == length
 
 
 def test_a_range_counts_for_get_only() -> None:

@@ -5,7 +5,7 @@ paid once a second and not once a request.
 """
 
 from ashttpd.http.dates import Second
-from ashttpd.http.plan import Extent, Plan
+from ashttpd.http.plan import Piece, Plan, piece_length
 
 
 class Answer:
@@ -22,7 +22,7 @@ class Answer:
         status: int,
         start: bytes,
         rest: bytes,
-        body: tuple[Extent, ...],
+        body: tuple[Piece, ...],
         body_size: int,
         close: bool,
         linger: bool,
@@ -41,7 +41,7 @@ class Answer:
         """Return the plan for this second."""
         if self.epoch != second.epoch:
             head = b"%b%b\r\n%b" % (self.start, second.date, self.rest)
-            size = len(head) + sum(extent.length for extent in self.body)
+            size = len(head) + sum(map(piece_length, self.body))
             # The plan first: another thread may look in between.
             self.plan = Plan(
                 head, self.body, size, self.body_size, self.status, self.close, self.linger

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from ashttpd.http.dates import parse_date
-from ashttpd.http.grammar import ENTITY_TAG, ENTITY_TAG_LIST
+from ashttpd.http.grammar import ENTITY_TAG, elements_of
 from ashttpd.http.request import Request
 
 
@@ -24,9 +24,7 @@ class Validators:
 
 def _tags_of(field: bytes, *, weak: bool) -> set[bytes]:
     """Return the opaque tags that a list names, none where it is malformed."""
-    if not ENTITY_TAG_LIST.fullmatch(field):
-        return set()
-    return {opaque for prefix, opaque in ENTITY_TAG.findall(field) if weak or not prefix}
+    return {tag[2] for tag in elements_of(field, ENTITY_TAG) if weak or tag[1] is None}
 
 
 def find_match(if_none_match: bytes, validators: Validators) -> bytes | None:

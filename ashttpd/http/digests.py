@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from ashttpd.http.grammar import DIGEST_PREFERENCE, DIGEST_PREFERENCES
+from ashttpd.http.grammar import DIGEST_PREFERENCE
 
 
 def wants_sha256(want_repr_digest: bytes | None) -> bool:
@@ -11,10 +11,16 @@ def wants_sha256(want_repr_digest: bytes | None) -> bool:
     A preference of 0 means "not acceptable", the last one of a name counts, and a field that is no
     dictionary of integers is ignored as a whole (RFC 9530 section 4, RFC 8941 section 4.2).
     """
-    if want_repr_digest is None or not DIGEST_PREFERENCES.fullmatch(want_repr_digest):
+    if want_repr_digest is None:
         return False
-    preferences = dict(DIGEST_PREFERENCE.findall(want_repr_digest))
-    return 0 < int(preferences.get(b"sha-256", b"0")) <= 10
+    preference = 0
+    for member in want_repr_digest.split(b","):
+        match = DIGEST_PREFERENCE.fullmatch(member.strip(b" \t"))
+        if match is None:
+            return False
+        if match[1] == b"sha-256":
+            preference = int(match[2])
+    return 0 < preference <= 10
 
 
 def repr_digest(sha256: bytes) -> bytes:

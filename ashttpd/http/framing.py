@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from ashttpd.http.errors import HTTPError
-from ashttpd.http.grammar import CHUNK_LINE, TRAILER_LINE
+from ashttpd.http.grammar import CHUNK_EXTENSION, CHUNK_SIZE, TRAILER_LINE
 
 # Chunk extensions are hardly used and trailers are few; a whole line waits in memory.
 MAX_CHUNK_LINE_BYTES: Final = 4_096
@@ -41,6 +41,16 @@ class LengthBody:
             self._left -= here
             return None
         return start + self._left
+
+
+def _chunk_size(line: bytes) -> int:
+    """Return the size that a chunk's first line says; extensions are passed over."""
+    size = match = CHUNK_SIZE.match(line)
+    while match is not None and match.end() < len(line):
+        match = CHUNK_EXTENSION.match(line, match.end())
+    if size is None or match is None:
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "a malformed chunk size or extension")
+    return int(size[0], 16)
 
 
 class ChunkedBody:
@@ -102,10 +112,7 @@ class ChunkedBody:
             if line and not TRAILER_LINE.fullmatch(line):
                 raise HTTPError(HTTPStatus.BAD_REQUEST, "a malformed trailer field")
             return not line
-        match = CHUNK_LINE.fullmatch(line)
-        if match is None:
-            raise HTTPError(HTTPStatus.BAD_REQUEST, "a malformed chunk size or extension")
-        self._left = int(match[1], 16)
+        self._left = _chunk_size(line)
         self._in_data = self._left > 0
         self._in_trailers = self._left == 0
         return False

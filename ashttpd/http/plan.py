@@ -34,9 +34,19 @@ class Extent:
     length: int
 
 
+Piece = Extent | bytes
+
+
+def piece_length(piece: Piece) -> int:
+    """Return how many bytes a piece of a body has."""
+    return piece.length if isinstance(piece, Extent) else len(piece)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One response: `head` (and small bodies) as bytes, then extents, then keep or close.
+    """One response: `head` (and small bodies) as bytes, then pieces, then keep or close.
+
+    A piece is an extent, or bytes that stand between extents; a body of one piece is an extent.
 
     `size` is the whole length in bytes, `body_size` what of it the access log counts. `close` ends
     the connection behind it; `linger` says that the peer may still be sending, so that what it
@@ -44,7 +54,7 @@ class Plan:
     """
 
     head: bytes
-    body: tuple[Extent, ...]
+    body: tuple[Piece, ...]
     size: int
     body_size: int
     status: int
@@ -55,14 +65,14 @@ class Plan:
 class Cursor:
     """How much of a plan has left."""
 
-    __slots__ = ("extent", "left", "offset", "plan", "sent")
+    __slots__ = ("left", "number", "offset", "plan", "sent")
 
     def __init__(self, plan: Plan, sent: int = 0) -> None:
         """Start behind the first `sent` bytes of the plan, which may lie anywhere in it."""
         self.plan = plan
         # Bytes sent in all; the position in the body follows from it.
         self.sent = 0
-        self.extent = -1
+        self.number = -1
         self.offset = 0
         self.left = len(plan.head)
         self.advance(sent)
@@ -72,13 +82,14 @@ class Cursor:
         self.sent += count
         while count >= self.left:
             count -= self.left
-            self.extent = min(self.extent + 1, len(self.plan.body))
-            if self.extent == len(self.plan.body):
+            self.number = min(self.number + 1, len(self.plan.body))
+            if self.number == len(self.plan.body):
                 assert count == 0, "more sent than there was"
                 self.offset = self.left = 0
                 return
-            extent = self.plan.body[self.extent]
-            self.offset, self.left = extent.offset, extent.length
+            piece = self.plan.body[self.number]
+            self.offset = piece.offset if isinstance(piece, Extent) else 0
+            self.left = piece_length(piece)
         self.offset += count
         self.left -= count
 
@@ -88,6 +99,6 @@ class Cursor:
         return self.sent == self.plan.size
 
     @property
-    def in_head(self) -> bool:
-        """Whether the next bytes are the head's, from `offset`."""
-        return self.extent < 0
+    def piece(self) -> Piece:
+        """What the next bytes, from `offset`, are of: the head, or a piece of the body."""
+        return self.plan.head if self.number < 0 else self.plan.body[self.number]

@@ -1,14 +1,21 @@
-"""Byte ranges: which part of a body a Range field asks for (RFC 9110 section 14)."""
+"""Byte ranges: which parts of a body a Range field asks for (RFC 9110 section 14)."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from ashttpd.http.grammar import BYTE_RANGE
+from ashttpd.http.grammar import BYTE_RANGE, elements_of
+
+# Players and PDF readers ask for a handful; what asks for more is served as well by the whole.
+MAX_RANGES: Final = 16
+# Parts that lie closer than the head of a part is long are sent as one (section 15.3.7.2).
+MAX_GAP: Final = 100
+
+Part = tuple[int, int]  # the bytes `[start, stop)` of a body
 
 
 @dataclass(frozen=True, slots=True)
 class Unsatisfiable:
-    """The range lies behind the end: 416."""
+    """No range lies before the end: 416."""
 
 
 UNSATISFIABLE: Final = Unsatisfiable()
@@ -27,19 +34,12 @@ def _order(digits: bytes) -> tuple[int, bytes]:
     return len(significant), significant
 
 
-def choose_range(field: bytes, length: int) -> tuple[int, int] | Unsatisfiable | None:
-    """Return the part `[start, stop)` of a body of `length` bytes that a Range field asks for.
-
-    None where the field is to be ignored: malformed, another unit, more than one range, a suffix
-    of an empty body (which no Content-Range can express).
-    """
-    match = BYTE_RANGE.fullmatch(field)
-    if match is None:
-        return None
-    first, last, suffix = match.groups()
-    if suffix is not None:
+def _part(first: bytes, last: bytes, suffix: bytes, length: int) -> Part | Unsatisfiable | None:
+    """Return what one range asks for; None where it is invalid or cannot be answered."""
+    if suffix:
         if _number(suffix) == 0:
             return UNSATISFIABLE
+        # Of an empty body a suffix is nothing, which no Content-Range can express.
         return (max(0, length - _number(suffix)), length) if length else None
     if last and _order(last) < _order(first):
         return None
@@ -49,6 +49,43 @@ def choose_range(field: bytes, length: int) -> tuple[int, int] | Unsatisfiable |
     return start, min(_number(last) + 1, length) if last else length
 
 
-def content_range(start: int, stop: int, length: int) -> bytes:
+def _coalesce(parts: list[Part]) -> list[Part]:
+    """Join what overlaps or nearly touches; the order stays unless something was joined."""
+    joined: list[Part] = []
+    for start, stop in sorted(parts):
+        if joined and start <= joined[-1][1] + MAX_GAP:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return parts if len(joined) == len(parts) else joined
+
+
+def choose_ranges(field: bytes, length: int) -> list[Part] | Unsatisfiable | None:
+    """Return the parts of a body of `length` bytes that a Range field asks for, one at least.
+
+    None where the field is to be ignored: malformed, another unit, a suffix of an empty body, more
+    than MAX_RANGES, or ranges that overlap so much that the whole body is less (section 14.2).
+    """
+    unit, _, range_set = field.partition(b"=")
+    ranges = elements_of(range_set, BYTE_RANGE)
+    if unit.lower() != b"bytes" or not 1 <= len(ranges) <= MAX_RANGES:
+        return None
+    parts: list[Part] = []
+    for each in ranges:
+        first, last, suffix = each.groups(b"")
+        part = _part(first, last, suffix, length)
+        if part is None:
+            return None
+        if not isinstance(part, Unsatisfiable):
+            parts.append(part)
+    if not parts:
+        return UNSATISFIABLE
+    if sum(stop - start for start, stop in parts) > length:
+        return None
+    return _coalesce(parts)
+
+
+def content_range(part: Part, length: int) -> bytes:
     """Return the Content-Range field line of a part; its positions are inclusive on the wire."""
+    start, stop = part
     return b"Content-Range: bytes %d-%d/%d\r\n" % (start, stop - 1, length)

@@ -12,14 +12,15 @@ from ashttpd.http.conditional import Validators, allows_range, check
 from ashttpd.http.dates import format_date
 from ashttpd.http.digests import repr_digest, wants_sha256
 from ashttpd.http.pages import error_page
-from ashttpd.http.plan import Extent, File
-from ashttpd.http.ranges import Unsatisfiable, choose_range, content_range
+from ashttpd.http.plan import Extent, File, Piece, piece_length
+from ashttpd.http.ranges import Part, Unsatisfiable, choose_ranges, content_range
 from ashttpd.http.request import Request
 from ashttpd.http.target import split_target
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 
 ALLOW: Final = b"Allow: GET, HEAD, OPTIONS\r\n"
 # Known methods that a file has no use for: 405. All others are 501 (RFC 9110 section 15.6.2).
+_BOUNDARY_DIGEST_BYTES: Final = 16
 _OTHER_METHODS: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"))
 
 
@@ -60,7 +61,7 @@ def _answer(
     request: Request,
     status: int,
     fields: bytes,
-    body: tuple[Extent, ...] = (),
+    body: tuple[Piece, ...] = (),
     content: bytes = b"",
 ) -> Answer:
     """Put an answer together; `fields` ends with the empty line, `content` follows it."""
@@ -73,7 +74,7 @@ def _answer(
         connection = b"Connection: keep-alive\r\n"
     if request.method == b"HEAD":
         body, content = (), b""
-    size = len(content) + sum(extent.length for extent in body)
+    size = len(content) + sum(map(piece_length, body))
     return Answer(
         status, start, connection + fields + content, body, size, close, request.has_unread_body
     )
@@ -155,20 +156,46 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
         further += b"Last-Modified: %b\r\n" % format_date(validators.modified)
     # A Range is for GET alone (RFC 9110 section 14.2).
     if request.range is not None and request.method == b"GET":
-        part = choose_range(request.range, variant.body_length)
-        if part is not None and allows_range(request.if_range, validators, now):
-            return _respond_part(request, found, part, further)
+        parts = choose_ranges(request.range, variant.body_length)
+        if parts is not None and allows_range(request.if_range, validators, now):
+            return _respond_parts(request, found, parts, further)
     return _answer(request, HTTPStatus.OK, further + found.head_block, whole)
 
 
-def _respond_part(
-    request: Request, found: Representation, part: tuple[int, int] | Unsatisfiable, further: bytes
+def _respond_parts(
+    request: Request, found: Representation, parts: list[Part] | Unsatisfiable, further: bytes
 ) -> Answer:
     length = found.variant.body_length
-    if isinstance(part, Unsatisfiable):
+    if isinstance(parts, Unsatisfiable):
         fields = b"Content-Range: bytes */%d\r\n" % length
         return respond_error(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, fields)
-    start, stop = part
-    fields = further + found.fields + content_range(start, stop, length)
+    if len(parts) > 1:
+        return _respond_multipart(request, found, parts, further)
+    start, stop = parts[0]
+    fields = further + found.fields + content_range(parts[0], length)
     fields += b"Content-Length: %d\r\n\r\n" % (stop - start)
     return _answer(request, HTTPStatus.PARTIAL_CONTENT, fields, found.extent(start, stop))
+
+
+def _respond_multipart(
+    request: Request, found: Representation, parts: list[Part], further: bytes
+) -> Answer:
+    """Answer with several parts, each under a head of its own (RFC 9110 section 14.6)."""
+    variant = found.variant
+    # No body can hold what follows from its own digest.
+    boundary = variant.sha256[:_BOUNDARY_DIGEST_BYTES].hex().encode("ascii")
+    media_type = b"Content-Type: %b\r\n" % variant.media_type.encode("ascii")
+    pieces: list[Piece] = []
+    for start, stop in parts:
+        head = media_type + content_range((start, stop), variant.body_length)
+        pieces += (b"\r\n--%b\r\n%b\r\n" % (boundary, head), *found.extent(start, stop))
+    pieces.append(b"\r\n--%b--\r\n" % boundary)
+    # The type of the whole is not that of its parts.
+    fields = b"".join(
+        line
+        for line in found.fields.splitlines(keepends=True)
+        if not line.lower().startswith(b"content-type:")
+    )
+    fields += b"Content-Type: multipart/byteranges; boundary=%b\r\n" % boundary
+    fields += b"Content-Length: %d\r\n\r\n" % sum(map(piece_length, pieces))
+    return _answer(request, HTTPStatus.PARTIAL_CONTENT, further + fields, tuple(pieces))

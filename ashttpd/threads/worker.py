@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from ashttpd.accesslog import AccessLog
 from ashttpd.http.connection import Connection, Limits, Now, Source, State, Want
 from ashttpd.http.dates import Second, second_of
-from ashttpd.http.plan import Cursor, Plan
+from ashttpd.http.plan import Cursor, Extent, Plan
 from ashttpd.http.scan import make_scan
 from ashttpd.threads.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
 from ashttpd.threads.client import Client
@@ -165,8 +165,7 @@ class Worker:
             last = LAST if plan.close else 0
             if not plan.body:
                 sends += (tag | last, id(plan.head), plan.size)
-            elif len(plan.body) == 1 and not plan.body[0].file.revoked:
-                part = plan.body[0]
+            elif isinstance(part := plan.body[0], Extent) and not part.file.revoked:
                 sends += (tag | last | WITH_FILE, id(plan.head), len(plan.head))
                 sends += (part.file.fd, part.offset, part.length)
             else:
@@ -301,10 +300,10 @@ class Worker:
 
     def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
         """Send at most `count` bytes; returns how many left. Raises as SendBody does."""
-        plan = cursor.plan
-        if cursor.in_head:
-            return self._sockets.send(client.fd, plan.head, cursor.offset)
-        file = plan.body[cursor.extent].file
+        piece = cursor.piece
+        if not isinstance(piece, Extent):
+            return self._sockets.send(client.fd, piece, cursor.offset)
+        file = piece.file
         if file.revoked:
             raise WebrootError(f"{file.path} was overwritten in place")
         return self._send_body(self._sockets, client.fd, file, cursor.offset, count)
