@@ -146,7 +146,7 @@ class Answers:
         resource = None if path is None else webroot.lookup(path)
         if resource is None:
             raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
-        variant = choose_variant(resource, request.accept)
+        variant = choose_variant(resource, request.accept, request.accept_encoding)
         found = Representation(resource, variant, webroot.head_block(variant), webroot)
         answer = respond(request, found, now)
         _inline_body(answer, webroot, found)

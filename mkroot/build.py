@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,15 +13,19 @@ from typing import BinaryIO, Final
 from ashttpd.http.pages import error_page
 from ashttpd.http.target import encode_path
 from ashttpd.webroot.layout import MAX_MODIFIED
+from ashttpd.webroot.resource import IDENTITY
 from mkroot import __version__
 from mkroot.content import Content
+from mkroot.encode import CODINGS, Encoder
+from mkroot.encode import versions as encoder_versions
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock, content_head, status_head
 from mkroot.listing import Entry, Listing, order
 from mkroot.media_types import MediaTypes
 from mkroot.output import Output
+from mkroot.pipeline import Draft, MakeHead, Pipeline
 from mkroot.tree import Directory, Kind, Node, Tree, TreeOptions
-from mkroot.writer import MakeHead, Stored, Writer
+from mkroot.writer import Stored, Writer
 
 DEFAULT_INDEXES: Final = ("index.html", "index.htm", "default.html")
 _HTML: Final = b"text/html; charset=utf-8"
@@ -47,6 +51,8 @@ class Options:
     listing: bool = False
     listing_template: Path | None = None
     types: tuple[tuple[str, str], ...] = ()
+    # Names of mkroot.encode.CODINGS.
+    compress: tuple[str, ...] = tuple(CODINGS)
     last_modified: bool = False
     # Dates are not later than this (reproducible-builds.org: SOURCE_DATE_EPOCH).
     latest_date: int | None = None
@@ -55,6 +61,7 @@ class Options:
         """Return the options for the webroot's metadata; a template by its content's name only."""
         template = self.listing_template
         return {
+            "compress": list(self.compress),
             "symlinks": self.tree.symlinks.value,
             "dotfiles": self.tree.dotfiles,
             "index": list(self.indexes),
@@ -92,18 +99,24 @@ class _Build:
     """One build; `run` makes it."""
 
     def __init__(
-        self, source: Path, options: Options, writer: Writer, tell: Callable[[Progress], None]
+        self,
+        source: Path,
+        options: Options,
+        writer: Writer,
+        pipeline: Pipeline,
+        tell: Callable[[Progress], None],
     ) -> None:
         self._options = options
         self._writer = writer
+        self._pipeline = pipeline
         self._tell = tell
         self.progress = Progress()
         self._tree = Tree(os.fsencode(source), options.tree, self.progress.warn)
         self.types = MediaTypes(options.types)
         self._listing = Listing(options.listing_template) if options.listing else None
-        # The index file of each open directory, which is stored before its own path comes.
-        self._stored_indexes: dict[bytes, tuple[Stored, int | None]] = {}
-        self._pages: dict[HTTPStatus, Stored] = {}
+        # The index file of each open directory, which is taken before its own path comes.
+        self._indexes: dict[bytes, tuple[Draft, int | None]] = {}
+        self._pages: dict[HTTPStatus, Draft] = {}
 
     def run(self) -> None:
         """Write a record for each URL of the tree."""
@@ -115,29 +128,58 @@ class _Build:
         }
         for node in self._tree.walk():
             write[node.kind](node)
+        self._pipeline.flush()
+
+    def _add(
+        self,
+        path: bytes,
+        status: HTTPStatus,
+        drafts: Sequence[Draft],
+        location: bytes = b"",
+        *,
+        keep_query: bool = False,
+        modified: int | None = None,
+        is_file: bool = False,
+    ) -> None:
+        """Add a record; what is told of the progress is what was written."""
+
+        def written(stored: list[Stored]) -> None:
             self.progress.urls += 1
             self.progress.saved = self._writer.saved
+            if is_file:
+                self.progress.files += 1
+                self.progress.bytes += stored[0].length
             self._tell(self.progress)
 
-    def _file(self, node: Node) -> None:
-        known = self._stored_indexes.pop(node.path, None)
-        stored, modified = known or self._store(node.directory, node.name)
-        self.progress.files += 1
-        self.progress.bytes += stored.length
-        self._writer.add(node.path, HTTPStatus.OK, [stored], modified=modified)
+        self._pipeline.add(
+            path,
+            status,
+            drafts,
+            location,
+            keep_query=keep_query,
+            modified=modified,
+            written=written,
+        )
 
-    def _store(self, directory: Directory, name: bytes) -> tuple[Stored, int | None]:
-        """Store a file; returns it with the date to record of it."""
+    def _file(self, node: Node) -> None:
+        known = self._indexes.pop(node.path, None)
+        draft, modified = known or self._take(node.directory, node.name)
+        self._add(node.path, HTTPStatus.OK, [draft], modified=modified, is_file=True)
+
+    def _take(self, directory: Directory, name: bytes) -> tuple[Draft, int | None]:
+        """Take a file; returns it with the date to record of it."""
         content = Content(directory, name, self.types, self.progress.warn)
 
-        def head(digest: bytes, length: int) -> HeadBlock:
-            return content_head(content.media_type().header(), digest, length)
+        def head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> HeadBlock:
+            vary = (b"Accept-Encoding",) if negotiated else ()
+            media_type = content.media_type().header()
+            return content_head(media_type, digest, length, coding=coding, vary=vary)
 
-        stored = self._writer.store(content.chunks(), head)
+        draft = self._pipeline.draft(content.chunks(), content.may_compress, head)
         if not self._options.last_modified:
-            return stored, None
+            return draft, None
         modified = self._not_later(content.modified)
-        return stored, modified if 0 <= modified <= MAX_MODIFIED else None
+        return draft, modified if 0 <= modified <= MAX_MODIFIED else None
 
     def _not_later(self, modified: int) -> int:
         latest = self._options.latest_date
@@ -147,26 +189,24 @@ class _Build:
         directory = node.directory
         for name in map(os.fsencode, self._options.indexes):
             if directory.has_file(name):
-                stored, modified = self._store(directory, name)
-                self._stored_indexes[directory.path + name] = stored, modified
-                self._writer.add(node.path, HTTPStatus.OK, [stored], modified=modified)
+                draft, modified = self._take(directory, name)
+                self._indexes[directory.path + name] = draft, modified
+                self._add(node.path, HTTPStatus.OK, [draft], modified=modified)
                 return
         if self._listing is None:
-            self._writer.add(node.path, HTTPStatus.FORBIDDEN, [self._page(HTTPStatus.FORBIDDEN)])
+            self._add(node.path, HTTPStatus.FORBIDDEN, [self._page(HTTPStatus.FORBIDDEN)])
             return
         self._list(node.path, directory, self._listing)
 
     def _list(self, path: bytes, directory: Directory, listing: Listing) -> None:
-        def head(media_type: bytes) -> MakeHead:
-            return lambda digest, length: content_head(
-                media_type, digest, length, vary=b"Accept", extra=_LISTING_POLICY
+        drafts = [
+            self._pipeline.draft(form(path, self._entries(directory)), lambda: True, head)
+            for form, head in (
+                (listing.html, _listing_head(_HTML)),
+                (listing.json, _listing_head(_JSON)),
             )
-
-        variants = [
-            self._writer.store(listing.html(path, self._entries(directory)), head(_HTML)),
-            self._writer.store(listing.json(path, self._entries(directory)), head(_JSON)),
         ]
-        self._writer.add(path, HTTPStatus.OK, variants)
+        self._add(path, HTTPStatus.OK, drafts)
 
     def _entries(self, directory: Directory) -> Iterator[Entry]:
         """Yield a listing's entries in its order: directories, then files."""
@@ -186,11 +226,10 @@ class _Build:
             size = status.st_size if S_ISREG(status.st_mode) else 0
             yield Entry(name, is_directory, size, modified)
 
-    def _page(self, status: HTTPStatus) -> Stored:
+    def _page(self, status: HTTPStatus) -> Draft:
         if status not in self._pages:
-            self._pages[status] = self._writer.store(
-                [error_page(status)],
-                lambda _digest, length: status_head(_HTML, length),
+            self._pages[status] = self._pipeline.draft(
+                [error_page(status)], lambda: False, _page_head
             )
         return self._pages[status]
 
@@ -201,7 +240,24 @@ class _Build:
         self._redirect(node.path, _LINK_REDIRECT, node.location)
 
     def _redirect(self, path: bytes, status: HTTPStatus, location: bytes) -> None:
-        self._writer.add(path, status, [self._page(status)], location, keep_query=True)
+        self._add(path, status, [self._page(status)], location, keep_query=True)
+
+
+def _listing_head(media_type: bytes) -> MakeHead:
+    def head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> HeadBlock:
+        vary = (b"Accept", b"Accept-Encoding") if negotiated else (b"Accept",)
+        return content_head(
+            media_type, digest, length, coding=coding, vary=vary, extra=_LISTING_POLICY
+        )
+
+    return head
+
+
+def _page_head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> HeadBlock:
+    del digest
+    assert coding == IDENTITY
+    assert not negotiated
+    return status_head(_HTML, length)
 
 
 def build(
@@ -228,14 +284,14 @@ def build(
 def _write(
     source: Path, file: BinaryIO, options: Options, tell: Callable[[Progress], None]
 ) -> Progress:
-    with closing(Writer(file)) as writer:
-        work = _Build(source, options, writer, tell)
+    with closing(Writer(file)) as writer, closing(Encoder(options.compress)) as encoder:
+        work = _Build(source, options, writer, Pipeline(writer, encoder), tell)
         work.run()
         progress = work.progress
         meta: dict[str, object] = {
             "generator": f"mkroot {__version__}",
             "options": options.described(),
-            "versions": work.types.describe(),
+            "versions": work.types.describe() | (encoder_versions() if options.compress else {}),
             "files": progress.files,
             "bytes": progress.bytes,
             "saved": progress.saved,

@@ -18,6 +18,7 @@ from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from mkroot import __version__, inspect
 from mkroot.build import DEFAULT_INDEXES, Options, Progress, build
+from mkroot.encode import CODINGS
 from mkroot.errors import BuildError
 from mkroot.listing import ListingError, human_size
 from mkroot.media_types import MediaTypes
@@ -57,6 +58,17 @@ def _index(text: str) -> str:
     if not text or "/" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file")
     return text
+
+
+def _codings(text: str) -> tuple[str, ...]:
+    named = set() if text == "none" else set(text.split(","))
+    unknown = named - set(CODINGS)
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not none, or a list of {', '.join(CODINGS)} as in gzip,br"
+        )
+    # Not in the order of the list: it has no meaning, and would change the file.
+    return tuple(coding for coding in CODINGS if coding in named)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -112,6 +124,14 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="media type of what matches, as it is to be sent; the last that matches wins",
+    )
+    parser.add_argument(
+        "--compress",
+        metavar="LIST|none",
+        type=_codings,
+        default=tuple(CODINGS),
+        help="codings of the compressed copies that are made of text and the like, separated by "
+        f"commas (default: {','.join(CODINGS)})",
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"mkroot {__version__}")
@@ -208,6 +228,7 @@ def _build(options: argparse.Namespace) -> int:
         listing=options.listing or options.listing_template is not None,
         listing_template=options.listing_template,
         types=tuple(options.type),
+        compress=options.compress,
         last_modified=options.last_modified,
         latest_date=_latest_date(),
     )

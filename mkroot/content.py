@@ -33,6 +33,7 @@ class Content:
         self._warn = warn
         self._head = b""
         self._utf8: Utf8Check | None = None
+        self._media_type: MediaType | None = None
         # Seconds since the epoch; known once the first chunk was taken.
         self.modified = 0
 
@@ -79,8 +80,18 @@ class Content:
         if self._types.needs_utf8_check(self._path, head):
             self._utf8 = Utf8Check()
 
+    def may_compress(self) -> bool:
+        """Tell from the first chunk whether the content is of a type that compresses."""
+        is_utf8 = None if self._utf8 is None else True
+        return self._types.classify(self._path, self._head, is_utf8).compressible
+
     def media_type(self) -> MediaType:
         """Return what the content is; only after all chunks were taken."""
+        if self._media_type is None:
+            self._media_type = self._classify()
+        return self._media_type
+
+    def _classify(self) -> MediaType:
         is_utf8 = None if self._utf8 is None else self._utf8.valid()
         media_type = self._types.classify(self._path, self._head, is_utf8)
         warning = maybe_warning(self._path, self._head, media_type)

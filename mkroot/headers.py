@@ -1,9 +1,10 @@
 """Head blocks: the header fields of a variant that are known when the site is built."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ashttpd.webroot.resource import entity_tag
+from ashttpd.webroot.resource import IDENTITY, entity_tag
 
 # The browser takes our word for the media type, so that no upload turns into a script.
 _NOSNIFF: Final = b"X-Content-Type-Options: nosniff\r\n"
@@ -28,7 +29,13 @@ def _head_block(
 
 
 def content_head(
-    media_type: bytes, sha256: bytes, length: int, *, vary: bytes = b"", extra: bytes = b""
+    media_type: bytes,
+    sha256: bytes,
+    length: int,
+    *,
+    coding: str = IDENTITY,
+    vary: Sequence[bytes] = (),
+    extra: bytes = b"",
 ) -> HeadBlock:
     """Return the head of a 200: a validator, a type, ranges.
 
@@ -36,8 +43,10 @@ def content_head(
     """
     validators = b"ETag: " + entity_tag(sha256) + b"\r\n"
     if vary:
-        validators += b"Vary: " + vary + b"\r\n"
+        validators += b"Vary: " + b", ".join(vary) + b"\r\n"
     fields = b"Accept-Ranges: bytes\r\n" + _NOSNIFF + extra
+    if coding != IDENTITY:
+        fields = b"Content-Encoding: " + coding.encode("ascii") + b"\r\n" + fields
     return _head_block(media_type, validators, fields, length)
 
 

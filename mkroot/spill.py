@@ -5,14 +5,22 @@ outgrows it; nothing of it survives the process.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 _CACHE_KIB: Final = 64 << 10
 
 
+class Copy(NamedTuple):
+    """A compressed copy of a body: its coding, and the digest and length of what is stored."""
+
+    coding: str
+    digest: bytes
+    length: int
+
+
 class Spill:
-    """Two maps by digest, and one sorted list."""
+    """Maps by digest, and one sorted list."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -24,6 +32,8 @@ class Spill:
         for table in (
             "body (digest BLOB PRIMARY KEY, offset INTEGER, head_digest BLOB, head_offset INTEGER)",
             "head (digest BLOB PRIMARY KEY, offset INTEGER)",
+            "copy (digest BLOB, place INTEGER, coding TEXT, copy BLOB, length INTEGER, "
+            "PRIMARY KEY (digest, place))",
             "slot (hash BLOB PRIMARY KEY, record INTEGER)",
         ):
             self._execute(f"CREATE TABLE {table} WITHOUT ROWID")
@@ -54,6 +64,20 @@ class Spill:
     def add_head(self, digest: bytes, offset: int) -> None:
         """Remember where a head that stands apart was written."""
         self._execute("INSERT INTO head VALUES (?, ?)", (digest, offset))
+
+    def find_copies(self, digest: bytes) -> list[Copy]:
+        """Return the copies of the body with this digest, in their order."""
+        rows = self._execute(
+            "SELECT coding, copy, length FROM copy WHERE digest = ? ORDER BY place", (digest,)
+        )
+        return [Copy(*row) for row in rows]
+
+    def add_copies(self, digest: bytes, copies: Sequence[Copy]) -> None:
+        """Remember the copies of a body; of one that is known already it changes nothing."""
+        for place, copy in enumerate(copies):
+            self._execute(
+                "INSERT OR IGNORE INTO copy VALUES (?, ?, ?, ?, ?)", (digest, place, *copy)
+            )
 
     def add_slot(self, hashed: bytes, record: int) -> None:
         """Remember the record of a path's hash; raises sqlite3.IntegrityError for a known one."""

@@ -8,7 +8,7 @@ from typing import Final
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
-from ashttpd.webroot.resource import Resource, Variant, entity_tag
+from ashttpd.webroot.resource import IDENTITY, Resource, Variant, entity_tag
 from mkroot.tree import show
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -149,6 +149,12 @@ def _head_fault(resource: Resource, variant: Variant, head: bytes) -> str | None
     middle = head[variant.validators_length : variant.fields_length]
     if head[variant.fields_length :] != b"Content-Length: %d\r\n\r\n" % variant.body_length:
         return "the head does not end with the body's length"
+    fields = middle.split(b"\r\n")
+    if b"Content-Type: " + variant.media_type.encode("ascii") not in fields:
+        return "the head does not name the media type"
+    coding = b"Content-Encoding: " + variant.coding.encode("ascii")
+    if (coding in fields) == (variant.coding == IDENTITY):
+        return "the head does not name the coding"
     for part in (validators, middle):
         if part and not part.endswith(b"\r\n"):
             return "a part of the head does not end with a line"

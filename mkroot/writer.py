@@ -15,9 +15,10 @@ from typing import BinaryIO, Final
 
 from ashttpd.webroot import layout
 from ashttpd.webroot.layout import align
+from ashttpd.webroot.resource import IDENTITY
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock
-from mkroot.spill import Spill
+from mkroot.spill import Copy, Spill
 from mkroot.tree import show
 
 # Room for the head before a large body, whose head is known only once the body is written. Small
@@ -32,6 +33,7 @@ class Stored:
     """A variant in the file, as a record refers to it."""
 
     packed: bytes
+    digest: bytes
     length: int
 
 
@@ -62,10 +64,10 @@ class Writer:
         self._spill.close()
         self._records.close()
 
-    def store(self, chunks: Iterable[bytes], make_head: MakeHead) -> Stored:
-        """Write a body, unless the file has it, and its head; the coding is identity.
+    def store(self, chunks: Iterable[bytes], make_head: MakeHead, coding: str = IDENTITY) -> Stored:
+        """Write a body, unless the file has it, and its head.
 
-        `make_head` is called when all chunks were taken.
+        `make_head` is called when all chunks were taken. The chunks are in `coding` already.
         """
         iterator = iter(chunks)
         taken: list[bytes] = []
@@ -74,23 +76,38 @@ class Writer:
             taken.append(chunk)
             size += len(chunk)
             if size >= layout.LARGE_BODY_BYTES:
-                return self._store_large(chain(taken, iterator), make_head)
-        return self._store_small(b"".join(taken), make_head)
+                return self._store_large(chain(taken, iterator), make_head, coding)
+        return self._store_small(b"".join(taken), make_head, coding)
 
-    def _store_small(self, content: bytes, make_head: MakeHead) -> Stored:
+    def refer(self, digest: bytes, length: int, make_head: MakeHead, coding: str) -> Stored:
+        """Point to a body that the file has, and write its head where it lacks that."""
+        known = self._spill.find_body(digest)
+        assert known is not None, "no such body"
+        head = _checked(make_head(digest, length))
+        return self._refer(known, digest, length, head, coding)
+
+    def remember_copies(self, digest: bytes, copies: Sequence[Copy]) -> None:
+        """Remember the copies of a body, each of which is in the file."""
+        self._spill.add_copies(digest, copies)
+
+    def find_copies(self, digest: bytes) -> list[Copy]:
+        """Return the copies of a body that the file has, none where it was not compressed."""
+        return self._spill.find_copies(digest)
+
+    def _store_small(self, content: bytes, make_head: MakeHead, coding: str) -> Stored:
         digest = sha256(content).digest()
         head = _checked(make_head(digest, len(content)))
         known = self._spill.find_body(digest)
         if known is not None:
-            return self._refer(known, digest, len(content), head)
+            return self._refer(known, digest, len(content), head, coding)
         head_offset = self._pad(layout.EXTENT_ALIGNMENT)
         self._file.write(head.block)
         self._file.write(content)
         body_offset = head_offset + len(head.block)
         self._cursor = body_offset + len(content)
-        return self._remember(digest, body_offset, len(content), head)
+        return self._remember(digest, body_offset, len(content), head, coding)
 
-    def _store_large(self, chunks: Iterator[bytes], make_head: MakeHead) -> Stored:
+    def _store_large(self, chunks: Iterator[bytes], make_head: MakeHead, coding: str) -> Stored:
         body_offset = align(self._cursor + HEAD_ROOM_BYTES, layout.LARGE_BODY_ALIGNMENT)
         digest, length = self._write_body(body_offset, chunks)
         head = _checked(make_head(digest, length))
@@ -100,12 +117,12 @@ class Writer:
             self._file.flush()
             self._file.truncate(self._cursor)
             self._file.seek(self._cursor)
-            return self._refer(known, digest, length, head)
+            return self._refer(known, digest, length, head, coding)
         self._file.seek(body_offset - len(head.block))
         self._file.write(head.block)
         self._cursor = body_offset + length
         self._file.seek(self._cursor)
-        return self._remember(digest, body_offset, length, head)
+        return self._remember(digest, body_offset, length, head, coding)
 
     def _write_body(self, offset: int, chunks: Iterator[bytes]) -> tuple[bytes, int]:
         """Write chunks from an offset; holes stay holes. Returns the digest and the length."""
@@ -128,11 +145,13 @@ class Writer:
         self._cursor = offset
         return offset
 
-    def _remember(self, digest: bytes, body_offset: int, length: int, head: HeadBlock) -> Stored:
+    def _remember(
+        self, digest: bytes, body_offset: int, length: int, head: HeadBlock, coding: str
+    ) -> Stored:
         head_digest = sha256(head.block).digest()
         head_offset = body_offset - len(head.block)
         self._spill.add_body(digest, body_offset, head_digest, head_offset)
-        return self._stored(head_offset, body_offset, length, head, digest, head_digest)
+        return self._stored(head_offset, body_offset, length, head, digest, head_digest, coding)
 
     def _refer(
         self,
@@ -140,6 +159,7 @@ class Writer:
         digest: bytes,
         length: int,
         head: HeadBlock,
+        coding: str,
     ) -> Stored:
         """Point to a body that the file has, with its head where that is equal too."""
         body_offset, known_head_digest, known_head_offset = known
@@ -154,7 +174,7 @@ class Writer:
             self._file.write(head.block)
             self._cursor += len(head.block)
             self._spill.add_head(head_digest, head_offset)
-        return self._stored(head_offset, body_offset, length, head, digest, head_digest)
+        return self._stored(head_offset, body_offset, length, head, digest, head_digest, coding)
 
     def _stored(
         self,
@@ -164,6 +184,7 @@ class Writer:
         head: HeadBlock,
         digest: bytes,
         head_digest: bytes,
+        coding: str,
     ) -> Stored:
         packed = layout.VARIANT.pack(
             head_offset,
@@ -173,12 +194,12 @@ class Writer:
             head.validators_length,
             head.fields_length,
             self._string(head.media_type),
-            self._string(b"identity"),
+            self._string(coding.encode("ascii")),
             layout.VARIANT_ZERO,
             digest,
             head_digest,
         )
-        return Stored(packed, length)
+        return Stored(packed, digest, length)
 
     def _string(self, text: bytes) -> int:
         number = self._strings.setdefault(text, len(self._strings))

@@ -93,6 +93,8 @@ CHOICES: Mapping[str, str] = {
 # mime-db is silent or wrong about these; so is the family rule of mkroot.media_types.
 COMPRESSIBLE: Mapping[str, bool] = {
     "application/geopackage+sqlite3": True,
+    # Bytes of which nobody knows more, most of them downloads that are compressed already.
+    BINARY: False,
     "application/vnd.apache.arrow.file": True,
     "application/vnd.sqlite3": True,
     "font/collection": True,

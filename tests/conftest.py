@@ -64,6 +64,9 @@ def _content() -> dict[str, bytes]:
         "hello.txt": b"hello, world\n",
         "empty.txt": b"",
         "docs/index.html": b"<!DOCTYPE html><title>docs</title>\n",
+        "page.html": b"<!DOCTYPE html><title>page</title>\n<p>A paragraph of many.\n" * 200,
+        # Its copies are too large to leave with their heads.
+        "numbers.txt": b"".join(b"%d\n" % number**3 for number in range(40_000)),
         "64k.bin": bytes_of(64 * KILOBYTE),
         "64k+1.bin": bytes_of(64 * KILOBYTE + 1),
         "256k.bin": bytes_of(256 * KILOBYTE),

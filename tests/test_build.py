@@ -20,7 +20,7 @@ from tests.trees import (
 )
 from tests.webroots import body_of, opened, paths_in, resource_at
 
-LISTED = Options(listing=True)
+LISTED = Options(listing=True, compress=())
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from tests.trees import (
 from tests.webroots import body_of, leftovers, opened, paths_in, resource_at
 
 LISTED = Options(listing=True)
+# Too large to wait for its record in memory.
+LARGE = b"\xff" * (3 << 20)
 
 
 @pytest.fixture
@@ -130,11 +132,11 @@ def test_a_build_meeting_a_change_leaves_the_old_file(source: Path, output: Path
 
 
 def test_a_file_that_vanishes_is_an_error_that_names_it(source: Path, output: Path) -> None:
-    plant(source, {b"a": b"", b"gone": b""})
+    # A large file goes into the file at once, behind all that was waiting.
+    plant(source, {b"a.bin": LARGE, b"gone": b""})
 
-    def remove(progress: Progress) -> None:
-        if progress.urls == 2:
-            (source / "gone").unlink(missing_ok=True)
+    def remove(_progress: Progress) -> None:
+        (source / "gone").unlink(missing_ok=True)
 
     def run() -> None:
         (source / "gone").touch()
@@ -144,10 +146,10 @@ def test_a_file_that_vanishes_is_an_error_that_names_it(source: Path, output: Pa
 
 
 def test_a_fifo_in_the_place_of_a_file_is_an_error_and_no_wait(source: Path, output: Path) -> None:
-    plant(source, {b"a": b"", b"file": b""})
+    plant(source, {b"a.bin": LARGE, b"file": b""})
 
     def exchange(progress: Progress) -> None:
-        if progress.urls == 2:
+        if progress.urls == 1:
             (source / "file").unlink()
             os.mkfifo(source / "file")
 
@@ -157,10 +159,11 @@ def test_a_fifo_in_the_place_of_a_file_is_an_error_and_no_wait(source: Path, out
 
 
 def test_a_directory_that_vanishes_is_an_error_that_names_it(source: Path, output: Path) -> None:
-    plant(source, {b"a": b"", b"gone": {}})
+    plant(source, {b"a.bin": LARGE, b"gone": {b"b.bin": LARGE}})
 
     def remove(progress: Progress) -> None:
-        if progress.urls == 3:
+        if progress.urls == 1:
+            (source / "gone" / "b.bin").unlink()
             (source / "gone").rmdir()
 
     with pytest.raises(BuildError, match="source/gone: No such file"):

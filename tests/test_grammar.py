@@ -16,6 +16,7 @@ ACCEPTED = [
         [b"a/b", b"*/*", b" a/* ", b"a/b;q=1", b"a/b ; c=d;q=0.5", b"!#$/x+y"],
     ),
     (grammar.BYTE_RANGE, [b"0-0", b"0-", b"-1"]),
+    (grammar.CODING_PREFERENCE, [b"gzip", b"*", b"br;q=1", b"x-a ;\tQ=0.125", b"a;q=1.", b"a;q=0"]),
     (grammar.IMF_FIXDATE, [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 99 Dec 0000 99:99:99 GMT"]),
     (grammar.RFC850_DATE, [b"Sunday, 06-Nov-94 08:49:37 GMT", b"Thursday, 00-Jan-00 00:00:00 GMT"]),
     (grammar.DIGEST_PREFERENCE, [b"sha-256=1", b"*=-9", b"a_.*-9=999999999999999"]),
@@ -47,6 +48,7 @@ LISTS = [
     (grammar.ENTITY_TAG, b'"a,b" ,"c"', 2),
     (grammar.BYTE_RANGE, b",-1 ,\t2-,,", 2),
     (grammar.BYTE_RANGE, b"\t0-9 ", 1),
+    (grammar.CODING_PREFERENCE, b"gzip, br;q=0.5 , *;q=0", 3),
 ]
 NO_LISTS = [
     *(
@@ -74,6 +76,20 @@ REJECTED = [
     (
         grammar.ENTITY_TAG,
         [b"", b"a", b'"', b'"a', b'a"', b'w/"a"', b'W"a"', b'"a b"', b'"\x7f"', b'"""', b'"a"\n'],
+    ),
+    (
+        grammar.CODING_PREFERENCE,
+        [
+            b"",
+            b" gzip",
+            b"gzip;",
+            b"gzip;q",
+            b"gzip;q=2",
+            b"a;q=0.1234",
+            b"a;q=1.1",
+            b"a;b=1",
+            b"\xff",
+        ],
     ),
     (
         grammar.IMF_FIXDATE,

@@ -224,7 +224,13 @@ def test_only_types_with_a_charset_ask_for_the_whole_content() -> None:
         *[("a.html", True), ("a.svg", True), ("a.wasm", True), ("a.ttf", True), ("a.json", True)],
         *[("a.tar", True), ("a.map", True), ("a.ico", True), ("a.rs", True), ("a.sqlite", True)],
         *[("a.woff2", False), ("a.png", False), ("a.mp4", False), ("a.gz", False)],
-        *[("a.docx", False), ("a.pdf", False), ("a.zip", False), ("a.svgz", False)],
+        *[
+            ("a.bin", False),
+            ("a.docx", False),
+            ("a.pdf", False),
+            ("a.zip", False),
+            ("a.svgz", False),
+        ],
     ],
 )
 def test_compressible_says_whether_trying_is_worth_it(path: str, compressible: bool) -> None:

@@ -101,7 +101,7 @@ def test_options_may_stand_anywhere(source: Path, tmp_path: Path) -> None:
         (source, tmp_path / "out", "--listing"),
     ):
         assert mkroot("--quiet", *arguments)[0] == 0
-        assert mkroot("--list", tmp_path / "out")[1].count("application/json") == 2
+        assert mkroot("--list", tmp_path / "out")[1].count("application/json\tidentity") == 2
 
 
 def test_options_reach_the_build(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 
 
-def variant(media_type: str, coding: str = "identity") -> Variant:
-    return Variant(0, 0, 0, 0, 0, 0, media_type, coding, bytes(32), bytes(32))
+def variant(media_type: str, coding: str = "identity", length: int = 0) -> Variant:
+    return Variant(0, 0, length, 0, 0, 0, media_type, coding, bytes(32), bytes(32))
 
 
 def resource(*variants: Variant) -> Resource:
@@ -81,14 +81,67 @@ def test_a_long_field_without_a_slash_weighs_nothing_in_linear_work() -> None:
 def test_the_variant_with_the_highest_weight_is_chosen_and_the_first_of_equals(
     accept: bytes | None, media_type: str
 ) -> None:
-    assert choose_variant(LISTING, accept).media_type == media_type
+    assert choose_variant(LISTING, accept, None).media_type == media_type
 
 
-def test_another_coding_than_identity_is_not_chosen() -> None:
-    packed, plain = variant(HTML, "gzip"), variant(HTML)
-    assert choose_variant(resource(packed, plain), None) is plain
+GZIP, BR, ZSTD = variant(HTML, "gzip", 300), variant(HTML, "br", 200), variant(HTML, "zstd", 250)
+PAGE = resource(variant(HTML, length=1000), GZIP, BR, ZSTD)
 
 
-def test_the_first_is_chosen_where_all_are_coded() -> None:
+@pytest.mark.parametrize(
+    ("accept_encoding", "coding"),
+    [
+        (None, "identity"),
+        (b"", "identity"),
+        (b"gzip", "gzip"),
+        (b"GZip", "gzip"),
+        (b"x-gzip", "gzip"),
+        (b"deflate", "identity"),
+        (b"compress, x-compress", "identity"),
+        (b"gzip, deflate, br, zstd", "br"),
+        (b"gzip,deflate", "gzip"),
+        (b"gzip , zstd", "zstd"),
+        (b",, gzip ,", "gzip"),
+        (b"*", "br"),
+        (b"br;q=0, *", "zstd"),
+        (b"gzip, *;q=0", "gzip"),
+        (b"gzip;q=1.0, br;q=0.8", "gzip"),
+        (b"gzip;q=0.001", "gzip"),
+        (b"gzip ; Q=0.5, zstd;q=0.500", "zstd"),
+        (b"gzip;q=0", "identity"),
+        (b"gzip;q=0.000, br;q=0.", "identity"),
+        (b"identity", "identity"),
+        (b"identity, gzip", "gzip"),
+        (b"identity;q=1, *;q=0", "identity"),
+        (b"identity;q=0.5, gzip;q=0.4", "identity"),
+        (b"identity;q=0, gzip;q=0.1", "gzip"),
+        (b"identity;q=0", "identity"),
+        (b"*;q=0", "identity"),
+        (b"gzip;q=0, gzip", "gzip"),
+        (b"gzip, gzip;q=0", "identity"),
+        # Malformed: as if it were not there.
+        (b"gzip;q=2", "identity"),
+        (b"gzip;q=0.1234", "identity"),
+        (b"gzip;level=1", "identity"),
+        (b"gzip br", "identity"),
+        (b"gzip;", "identity"),
+        (b"\xff", "identity"),
+    ],
+)
+def test_the_coding_with_the_highest_weight_is_chosen_and_the_shortest_of_equals(
+    accept_encoding: bytes | None, coding: str
+) -> None:
+    assert choose_variant(PAGE, None, accept_encoding).coding == coding
+
+
+def test_the_media_type_is_chosen_first_and_its_codings_are_its_own() -> None:
+    page, data, packed = variant(HTML, length=9), variant(JSON, length=9), variant(JSON, "gzip", 8)
+    both = resource(page, variant(HTML, "br", 1), data, packed)
+    assert choose_variant(both, b"application/json", b"br, gzip") is packed
+    assert choose_variant(both, b"application/json", b"br") is data
+    assert choose_variant(both, None, b"gzip") is page
+
+
+def test_the_first_of_the_shortest_is_chosen_where_all_are_coded_and_none_is_acceptable() -> None:
     first, second = variant(HTML, "br"), variant(HTML, "gzip")
-    assert choose_variant(resource(first, second), b"application/json") is first
+    assert choose_variant(resource(first, second), b"application/json", None) is first

@@ -98,7 +98,8 @@ def test_a_listing_of_urls_has_one_line_of_six_fields_per_url(
     tree: Tree, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with removed_at_the_end(tmp_path_factory.mktemp("list")) as directory:
-        make(plant(directory / "source", tree), directory / "out")
+        options = Options(compress=())
+        make(plant(directory / "source", tree), directory / "out", options)
         with opened(directory / "out") as webroot:
             lines = list(list_resources(webroot))
     assert len(lines) == len(list(paths_of(tree)))

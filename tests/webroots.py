@@ -217,9 +217,10 @@ def resource_at(webroot: Webroot, path: bytes) -> Resource:
     return resource
 
 
-def body_of(webroot: Webroot, path: bytes, variant: int = 0) -> bytes:
-    """Return a body that a path answers."""
-    chosen = resource_at(webroot, path).variants[variant]
+def body_of(webroot: Webroot, path: bytes, number: int = 0, coding: str = "identity") -> bytes:
+    """Return a body that a path answers: of its media types the one with this number."""
+    variants = resource_at(webroot, path).variants
+    chosen = [variant for variant in variants if variant.coding == coding][number]
     return webroot.read(chosen.body_offset, chosen.body_length)
 
 

@@ -21,6 +21,11 @@ MEDIA_RANGE: Final = re.compile(rb"[ \t]*(%b/%b)[ \t]*(;[^,]*)?" % (_TOKEN, _TOK
 # RFC 9110 section 12.4.2: weight = OWS ";" OWS "q=" qvalue
 WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|\Z)")
 
+# RFC 9110 section 12.5.3: codings [ weight ]
+CODING_PREFERENCE: Final = re.compile(
+    rb"(%b)(?:[ \t]*+;[ \t]*+[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?" % _TOKEN
+)
+
 # RFC 9110 section 5.6.7: the three forms of HTTP-date. Names are case-sensitive; whether the day of
 # the week fits the date is not asked.
 _DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"

@@ -1,7 +1,15 @@
 """Choosing among the variants of a resource what a request prefers (RFC 9110 section 12)."""
 
-from ashttpd.http.grammar import MEDIA_RANGE, WEIGHT
-from ashttpd.webroot.resource import Resource, Variant
+from collections.abc import Mapping
+from typing import Final
+
+from ashttpd.http.grammar import CODING_PREFERENCE, MEDIA_RANGE, WEIGHT, elements_of
+from ashttpd.webroot.resource import IDENTITY, Resource, Variant
+
+# RFC 9110 section 8.4.1.3
+_ALIASES: Final = {"x-gzip": "gzip"}
+# Less than any weight that a field can give, for what is sent where nothing else is acceptable.
+_LAST_RESORT: Final = 0.0001
 
 
 def quality(accept: bytes, media_type: str) -> float:
@@ -22,16 +30,43 @@ def quality(accept: bytes, media_type: str) -> float:
     return best[1]
 
 
-def choose_variant(resource: Resource, accept: bytes | None) -> Variant:
-    """Return the variant to send; the first where nothing is preferred, never none.
+def coding_weights(accept_encoding: bytes | None) -> Mapping[str, float]:
+    """Return the weights, 0 to 1, that an Accept-Encoding field names, `*` among them.
 
-    A client that accepts none of them gets the first: an answer that it may not like serves
+    Without a field, or with a malformed one, identity alone is named: who says nothing of codings
+    need not know them. Of a coding that stands twice the last weight counts.
+    """
+    weights = {}
+    for match in elements_of(accept_encoding or b"", CODING_PREFERENCE):
+        coding = match[1].lower().decode("ascii")
+        weights[_ALIASES.get(coding, coding)] = float(match[2] or 1)
+    return weights or {IDENTITY: 1.0}
+
+
+def _coding_weight(weights: Mapping[str, float], coding: str) -> float:
+    """Return what a coding weighs (RFC 9110 section 12.5.3)."""
+    weight = weights.get(coding, weights.get("*", 0.0))
+    return max(weight, _LAST_RESORT) if coding == IDENTITY else weight
+
+
+def choose_variant(
+    resource: Resource, accept: bytes | None, accept_encoding: bytes | None
+) -> Variant:
+    """Return the variant to send: of the preferred media type, in the preferred coding.
+
+    Of equally preferred types the first, of equally preferred codings the shortest. A client that
+    accepts none of them gets the first type, not encoded: an answer that it may not like serves
     people better than a 406.
     """
-    variants = [variant for variant in resource.variants if variant.coding == "identity"]
-    if not variants:
-        return resource.variants[0]
-    if accept is None or len(variants) == 1:
+    variants = resource.variants
+    if len(variants) == 1:
         return variants[0]
-    # max() returns the first of equals: the server's own order of preference.
-    return max(variants, key=lambda variant: quality(accept, variant.media_type))
+    media_type = variants[0].media_type
+    if accept is not None:
+        # max() returns the first of equals: the server's own order of preference.
+        media_type = max(
+            (variant.media_type for variant in variants), key=lambda name: quality(accept, name)
+        )
+    codings = [variant for variant in variants if variant.media_type == media_type]
+    weights = coding_weights(accept_encoding)
+    return max(codings, key=lambda v: (_coding_weight(weights, v.coding), -v.body_length))

@@ -21,6 +21,7 @@ class Request:
     if_range: bytes | None = None
     if_none_match: bytes | None = None
     accept: bytes | None = None
+    accept_encoding: bytes | None = None
     if_match: bytes | None = None
     if_modified_since: bytes | None = None
     if_unmodified_since: bytes | None = None
@@ -47,6 +48,7 @@ def parse_key(key: bytes) -> Request:
         if_range=fields.get(b"I"),
         if_none_match=fields.get(b"N"),
         accept=fields.get(b"A"),
+        accept_encoding=fields.get(b"C"),
         if_match=fields.get(b"M"),
         if_modified_since=fields.get(b"S"),
         if_unmodified_since=fields.get(b"U"),

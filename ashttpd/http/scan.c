@@ -243,6 +243,10 @@ static int scan_value(struct key *key, const uint8_t *name, size_t n, const uint
         if (is_word(name, n, "content-length"))
             return scan_content_length(key, p, m);
         break;
+    case 15:
+        if (is_word(name, n, "accept-encoding"))
+            put_field(key, 'C', p, m);
+        break;
     case 16:
         if (is_word(name, n, "want-repr-digest"))
             put_field(key, 'D', p, m);

@@ -14,6 +14,7 @@ can hold):
     SSun, 06 Nov 1994 …       If-Modified-Since
     USun, 06 Nov 1994 …       If-Unmodified-Since
     Dsha-256=1                Want-Repr-Digest
+    Cgzip, br                 Accept-Encoding
     Aapplication/json         Accept, where it names json or application/*: nothing else that we
                               have more than one media type for
 
@@ -125,6 +126,7 @@ _CONNECTION_OPTION = re.compile(_TOKEN + rb"+")
 _ACCEPT_MATTERS = re.compile(rb"json|tion/\*", re.IGNORECASE)
 _KEY_FIELDS: Final = {
     b"range": b"R",
+    b"accept-encoding": b"C",
     b"if-range": b"I",
     b"if-match": b"M",
     b"if-none-match": b"N",

@@ -2,8 +2,12 @@
 
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from typing import Final
 
 from ashttpd.webroot.layout import ETAG_DIGEST_BYTES
+
+# The coding of a body that is not encoded (RFC 9110 section 12.5.3).
+IDENTITY: Final = "identity"
 
 
 @dataclass(frozen=True, slots=True)
