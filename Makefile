@@ -67,8 +67,9 @@ clean:
 build/site: packaging/demo-site $(VENV)/bin/python
 	PYTHON=$(VENV)/bin/python packaging/demo-site $@
 
+# Without brotli, which would take a minute.
 build/site.webroot: build/site $(VENV)/installed $(wildcard mkroot/*.py ashttpd/webroot/*.py)
-	$(VENV)/bin/mkroot $< $@
+	$(VENV)/bin/mkroot --compress gzip,zstd $< $@
 
 build/other.webroot: $(VENV)/installed FORCE
 	$(VENV)/bin/mkroot $(SITE) $@
