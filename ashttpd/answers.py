@@ -21,6 +21,7 @@ from ashttpd.http.respond import Representation, respond, respond_error, respond
 from ashttpd.http.target import parse_path, split_target
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
+from ashttpd.webroot.resource import Resource
 
 log = logging.getLogger(__name__)
 
@@ -127,30 +128,35 @@ class Answers:
 
     def _resolve(self, request: Request, now: int) -> tuple[Answer, bool]:
         """Return the answer to a request, and whether it may be kept."""
+        webroot = self._hosts.find(request.host)
         try:
-            answer = respond_without_site(request) or self._ask_site(request, now)
+            return respond_without_site(request) or _ask_site(webroot, request, now), True
         except HTTPError as error:
-            return respond_error(request, error.status), True
+            return respond_error(request, error), True
         except (WebrootError, OSError) as error:
             log.error("%s: answered 500: %s", request.host.decode("ascii"), error)
-            return respond_error(request, HTTPStatus.INTERNAL_SERVER_ERROR), False
-        return answer, True
+            failure = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            return respond_error(request, failure), False
 
-    def _ask_site(self, request: Request, now: int) -> Answer:
-        webroot = self._hosts.find(request.host)
-        if webroot is None:
-            raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
-        if webroot.revoked:
-            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, "the site's file was overwritten")
-        path = parse_path(split_target(request.target)[0])
-        resource = None if path is None else webroot.lookup(path)
-        if resource is None:
-            raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
-        variant = choose_variant(resource, request.accept, request.accept_encoding)
-        found = Representation(resource, variant, webroot.head_block(variant), webroot)
-        answer = respond(request, found, now)
-        _inline_body(answer, webroot, found)
-        return answer
+
+def _ask_site(webroot: Webroot | None, request: Request, now: int) -> Answer:
+    if webroot is None:
+        raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
+    if webroot.revoked:
+        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, "the site's file was overwritten")
+    path = parse_path(split_target(request.target)[0])
+    resource = None if path is None else webroot.lookup(path)
+    if resource is None:
+        raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
+    found = _choose(webroot, resource, request)
+    answer = respond(request, found, now)
+    _inline_body(answer, webroot, found)
+    return answer
+
+
+def _choose(webroot: Webroot, resource: Resource, request: Request) -> Representation:
+    variant = choose_variant(resource, request.accept, request.accept_encoding)
+    return Representation(resource, variant, webroot.head_block(variant), webroot)
 
 
 def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:

@@ -1,5 +1,6 @@
 """The built-in pages: well-formed, complete, and silent about the server."""
 
+import json
 from html import escape
 from html.parser import HTMLParser
 from http import HTTPStatus
@@ -7,7 +8,7 @@ from http import HTTPStatus
 import pytest
 
 from ashttpd import __version__
-from ashttpd.http.pages import error_page
+from ashttpd.http.pages import HTML, JSON, PROBLEM, TEXT, choose_media_type, error_page
 
 ERRORS = [status for status in HTTPStatus if status >= 300]
 
@@ -53,3 +54,59 @@ def test_a_page_has_no_placeholder_left_and_does_not_name_the_server(status: HTT
     assert b"}}" not in page
     assert b"ashttpd" not in page
     assert __version__.encode() not in page
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_json_is_a_problem_details_object_under_either_name(status: HTTPStatus) -> None:
+    page = error_page(status, PROBLEM)
+    assert page == error_page(status, JSON)
+    assert json.loads(page) == {
+        "status": status.value,
+        "title": status.phrase,
+        "detail": f"{status.description or status.phrase}.",
+    }
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_plain_text_says_the_same(status: HTTPStatus) -> None:
+    heading, empty, text = error_page(status, TEXT).decode("utf-8").splitlines()
+    assert heading == f"{status.value} {status.phrase}"
+    assert (empty, text) == ("", f"{status.description or status.phrase}.")
+
+
+@pytest.mark.parametrize("media_type", [HTML, JSON, TEXT])
+def test_a_status_that_no_rfc_names_is_explained_as_the_first_of_its_class(media_type: str) -> None:
+    explained = error_page(400, media_type).replace(b"400", b"499")
+    assert error_page(499, media_type) == explained
+    assert b"Internal Server Error" in error_page(599, media_type)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, HTML),
+        (b"", HTML),
+        (b"*/*", HTML),
+        (b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", HTML),
+        (b"text/*", HTML),
+        (b"image/png", HTML),
+        (b"application/json", JSON),
+        (b"application/json;q=0.1", JSON),
+        (b"application/problem+json", PROBLEM),
+        (b"application/problem+json, application/json", PROBLEM),
+        (b"application/json, application/problem+json;q=0.9", JSON),
+        (b"application/*", PROBLEM),
+        (b"text/plain", TEXT),
+        (b"text/plain, */*;q=0.1", TEXT),
+        (b"text/plain, text/html", HTML),
+        (b"text/plain;q=0.5, application/json;q=0.6, text/html;q=0.1", JSON),
+        (b"text/html;q=0.9, text/plain;q=0.8", HTML),
+        (b"text/html;q=0, text/plain;q=0.001", TEXT),
+        (b"application/json, text/plain, */*", HTML),
+        (b"application/json;q=0", HTML),
+    ],
+)
+def test_the_form_with_the_highest_weight_is_chosen_and_html_of_equals(
+    accept: bytes | None, media_type: str
+) -> None:
+    assert choose_media_type(accept) == media_type

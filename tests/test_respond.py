@@ -9,7 +9,8 @@ import pytest
 from ashttpd.http.answer import Answer
 from ashttpd.http.dates import second_of
 from ashttpd.http.digests import repr_digest
-from ashttpd.http.pages import error_page
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.pages import choose_media_type, error_page
 from ashttpd.http.plan import Extent
 from ashttpd.http.request import Request
 from ashttpd.http.respond import (
@@ -60,7 +61,17 @@ MOVED = replace(
 
 
 def respond(request: Request, found: Representation) -> Answer:
-    return respond_at(request, found, SECOND.epoch)
+    try:
+        return respond_at(request, found, SECOND.epoch)
+    except HTTPError as error:
+        return respond_error(request, error)
+
+
+def error_of(request: Request) -> Answer:
+    """Return the answer to a request that is not even for the site to answer."""
+    with pytest.raises(HTTPError) as raised:
+        respond_without_site(request)
+    return respond_error(request, raised.value)
 
 
 def lines_of(answer: Answer) -> list[bytes]:
@@ -76,6 +87,7 @@ def content_of(answer: Answer) -> bytes:
 
 def page_lines(status: HTTPStatus) -> list[bytes]:
     return [
+        b"Vary: Accept",
         b"Content-Type: text/html; charset=utf-8",
         b"X-Content-Type-Options: nosniff",
         b"Content-Length: %d" % len(error_page(status)),
@@ -287,7 +299,7 @@ def test_a_301_leads_to_its_location_with_the_query_where_it_is_kept(
     assert answer.body == (Extent(FILE, 5000, 10),)
 
 
-@pytest.mark.parametrize("status", [301, 403, 404, 410])
+@pytest.mark.parametrize("status", [203, 301])
 def test_preconditions_and_ranges_do_not_count_but_for_200(status: int) -> None:
     location = b"/x/" if status == 301 else b""
     found = replace(FOUND, resource=replace(FOUND.resource, status=status, location=location))
@@ -297,15 +309,13 @@ def test_preconditions_and_ranges_do_not_count_but_for_200(status: int) -> None:
 
 
 def test_a_status_without_a_name_has_an_empty_phrase() -> None:
-    found = replace(FOUND, resource=replace(FOUND.resource, status=599))
-    assert lines_of(respond(GET, found))[0] == b"HTTP/1.1 599 "
+    found = replace(FOUND, resource=replace(FOUND.resource, status=299))
+    assert lines_of(respond(GET, found))[0] == b"HTTP/1.1 299 "
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"])
 def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) -> None:
-    answer = respond_without_site(replace(GET, method=method))
-    assert answer is not None
-    assert lines_of(answer) == [
+    assert lines_of(error_of(replace(GET, method=method))) == [
         b"HTTP/1.1 405 Method Not Allowed",
         DATE,
         b"Allow: GET, HEAD, OPTIONS",
@@ -315,9 +325,7 @@ def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) ->
 
 @pytest.mark.parametrize("method", [b"BREW", b"get", b"PROPFIND"])
 def test_an_unknown_method_is_501(method: bytes) -> None:
-    answer = respond_without_site(replace(GET, method=method))
-    assert answer is not None
-    assert lines_of(answer) == [
+    assert lines_of(error_of(replace(GET, method=method))) == [
         b"HTTP/1.1 501 Not Implemented",
         DATE,
         *page_lines(HTTPStatus.NOT_IMPLEMENTED),
@@ -334,9 +342,11 @@ def test_options_is_204_with_allow_and_no_length(target: bytes) -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_target_without_a_path_is_400(method: bytes) -> None:
-    answer = respond_without_site(replace(GET, method=method, target=b"*"))
-    assert answer is not None
-    assert answer.status == 400
+    assert error_of(replace(GET, method=method, target=b"*")).status == 400
+
+
+def test_an_expectation_that_nobody_knows_is_417() -> None:
+    assert error_of(replace(GET, expect=b"x")).status == 417
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
@@ -349,7 +359,7 @@ def test_a_path_is_for_the_site_to_answer(method: bytes) -> None:
     [
         FOUND,
         MOVED,
-        replace(FOUND, resource=replace(FOUND.resource, status=404)),
+        replace(FOUND, resource=replace(FOUND.resource, status=203)),
         replace(FOUND, variant=variant_of(DIGEST, 0)),
     ],
 )
@@ -362,8 +372,9 @@ def test_head_equals_the_head_of_get_byte_for_byte(found: Representation) -> Non
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503])
 def test_head_equals_the_head_of_get_for_errors_too(status: int) -> None:
-    get = respond_error(GET, HTTPStatus(status)).at(SECOND)
-    head = respond_error(replace(GET, method=b"HEAD"), HTTPStatus(status)).at(SECOND)
+    error = HTTPError(status, "a reason")
+    get = respond_error(GET, error).at(SECOND)
+    head = respond_error(replace(GET, method=b"HEAD"), error).at(SECOND)
     page = error_page(HTTPStatus(status))
     assert get.head == head.head + page
     assert (get.body_size, head.body_size) == (len(page), 0)
@@ -385,11 +396,84 @@ def test_the_connection_field_says_what_happens_to_the_connection(
     minor: int, persistent: bool, has_unread_body: bool, field: bytes | None, close: bool
 ) -> None:
     request = replace(GET, minor=minor, persistent=persistent, has_unread_body=has_unread_body)
-    for answer in (respond(request, FOUND), respond_error(request, HTTPStatus.NOT_FOUND)):
+    for answer in (respond(request, FOUND), respond_error(request, HTTPError(404, "a reason"))):
         said = [line for line in lines_of(answer) if line.startswith(b"Connection")]
         assert said == ([] if field is None else [field])
         assert (answer.close, answer.linger) == (close, has_unread_body)
         assert lines_of(answer)[0].startswith(b"HTTP/1.1 ")
+
+
+ERROR: Final = HTTPError(404, "a reason", b"Allow: GET\r\n")
+
+
+def test_a_page_of_the_site_is_sent_whole_with_the_status_of_the_error() -> None:
+    answer = respond_error(GET, ERROR, DATED)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 404 Not Found",
+        DATE,
+        b"Allow: GET",
+        b"Vary: Accept",
+        b"Content-Type: text/plain",
+        b"Content-Length: 10",
+    ]
+    assert (answer.body, answer.body_size) == ((Extent(FILE, 5000, 10),), 10)
+
+
+def test_of_a_page_of_the_site_nothing_is_told_that_a_cache_would_keep_it_by() -> None:
+    validators = b"".join(
+        (
+            VALIDATORS,
+            b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: immutable\r\n",
+            b"Expires: Sun, 06 Nov 2094 08:49:37 GMT\r\nContent-Location: /404.html\r\n",
+        )
+    )
+    fields = validators + b"Content-Encoding: br\r\nContent-Type: text/html\r\nX-A: b\r\n"
+    variant = replace(
+        FOUND.variant, validators_length=len(validators), fields_length=len(fields), coding="br"
+    )
+    page = replace(FOUND, variant=variant, head_block=fields + b"Content-Length: 10\r\n\r\n")
+    assert lines_of(respond_error(GET, ERROR, page))[2:] == [
+        b"Allow: GET",
+        b"Vary: Accept",
+        b"Content-Encoding: br",
+        b"Content-Type: text/html",
+        b"X-A: b",
+        b"Content-Length: 10",
+    ]
+
+
+def test_a_page_of_the_site_is_sent_whatever_is_asked_of_it() -> None:
+    asked = replace(
+        GET,
+        range=b"bytes=0-0",
+        if_none_match=TAG,
+        if_match=b'"x"',
+        if_modified_since=DATE[6:],
+        want_repr_digest=b"sha-256=1",
+    )
+    assert respond_error(asked, ERROR, DATED).at(SECOND) == respond_error(GET, ERROR, DATED).at(
+        SECOND
+    )
+    head = respond_error(replace(asked, method=b"HEAD"), ERROR, DATED)
+    assert lines_of(head) == lines_of(respond_error(GET, ERROR, DATED))
+    assert (head.body, head.body_size) == ((), 0)
+
+
+@pytest.mark.parametrize("accept", [None, b"application/json", b"text/plain", b"image/png"])
+def test_the_built_in_page_comes_in_the_form_that_is_preferred(accept: bytes | None) -> None:
+    answer = respond_error(replace(GET, accept=accept), ERROR)
+    media_type = choose_media_type(accept)
+    page = error_page(404, media_type)
+    assert lines_of(answer) == [
+        b"HTTP/1.1 404 Not Found",
+        DATE,
+        b"Allow: GET",
+        b"Vary: Accept",
+        b"Content-Type: " + media_type.encode(),
+        b"X-Content-Type-Options: nosniff",
+        b"Content-Length: %d" % len(page),
+    ]
+    assert content_of(answer) == page
 
 
 def test_what_is_no_request_is_refused_with_a_page_and_the_connection_ends() -> None:
@@ -398,7 +482,7 @@ def test_what_is_no_request_is_refused_with_a_page_and_the_connection_ends() -> 
         b"HTTP/1.1 408 Request Timeout",
         DATE,
         b"Connection: close",
-        *page_lines(HTTPStatus.REQUEST_TIMEOUT),
+        *page_lines(HTTPStatus.REQUEST_TIMEOUT)[1:],
     ]
     assert (answer.close, answer.linger) == (True, True)
     assert content_of(answer) == error_page(HTTPStatus.REQUEST_TIMEOUT)

@@ -1,19 +1,19 @@
-"""The one exception that says a peer is wrong, with the status that answers it.
+"""The one exception that says a request gets an error status.
 
-Raised where the fault is noticed, caught at exactly one place: the connection, which turns it
-into a plan that closes.
+Raised where the fault is noticed and caught at two places: the answers, which give it a page, and
+the connection, which refuses what could not be parsed and closes.
 """
-
-from http import HTTPStatus
 
 
 class HTTPError(Exception):
     """A request that cannot be answered as asked.
 
-    `status` is the response's status (RFC 9110 section 15); the message is for logs only and
-    never reaches the peer.
+    `status` is the response's status, 400 to 599 (RFC 9110 section 15), `fields` are further field
+    lines that it needs, each with its CRLF; the message is for logs only and never reaches the
+    peer.
     """
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
         super().__init__(reason)
         self.status = status
+        self.fields = fields

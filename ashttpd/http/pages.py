@@ -1,6 +1,18 @@
-"""The small built-in pages of answers that no site holds: errors."""
+"""The small built-in pages of answers that no site holds: HTML, JSON or plain text.
 
+They say what the status means and nothing about the server.
+"""
+
+import json
 from http import HTTPStatus
+from typing import Final
+
+from ashttpd.http.negotiate import quality
+
+HTML: Final = "text/html; charset=utf-8"
+PROBLEM: Final = "application/problem+json"  # RFC 9457
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -14,7 +26,29 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-def error_page(status: HTTPStatus) -> bytes:
-    """Return the HTML page, in UTF-8, of an error status. It says nothing about the server."""
-    description = status.description or status.phrase
-    return _PAGE.format(status=status.value, phrase=status.phrase, description=description).encode()
+def error_page(status: int, media_type: str = HTML) -> bytes:
+    """Return the page of a status in one of the media types above; all are UTF-8."""
+    try:
+        known = HTTPStatus(status)
+    except ValueError:  # is to be taken for x00 of its class (RFC 9110 section 15)
+        known = HTTPStatus(status // 100 * 100)
+    phrase, description = known.phrase, known.description or known.phrase
+    if media_type == TEXT:
+        page = f"{status} {phrase}\n\n{description}.\n"
+    elif media_type == HTML:
+        page = _PAGE.format(status=status, phrase=phrase, description=description)
+    else:
+        # A problem details object; without a type, the title is that of the status.
+        page = json.dumps({"status": status, "title": phrase, "detail": f"{description}."}) + "\n"
+    return page.encode()
+
+
+def choose_media_type(accept: bytes | None) -> str:
+    """Return what an Accept field prefers of the media types above, HTML where it is all one.
+
+    Who accepts JSON of any kind gets the same object, under the name that was asked for.
+    """
+    if accept is None:
+        return HTML
+    # max() returns the first of equals.
+    return max((HTML, PROBLEM, JSON, TEXT), key=lambda media_type: quality(accept, media_type))

@@ -3,6 +3,7 @@
 Pure functions: a request and what the site has for it go in, an Answer comes out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -11,7 +12,8 @@ from ashttpd.http.answer import Answer
 from ashttpd.http.conditional import Validators, allows_range, check
 from ashttpd.http.dates import format_date
 from ashttpd.http.digests import repr_digest, wants_sha256
-from ashttpd.http.pages import error_page
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.pages import HTML, choose_media_type, error_page
 from ashttpd.http.plan import Extent, File, Piece, piece_length
 from ashttpd.http.ranges import Part, Unsatisfiable, choose_ranges, content_range
 from ashttpd.http.request import Request
@@ -50,6 +52,12 @@ class Representation:
         return (Extent(self.file, self.variant.body_offset + start, stop - start),)
 
 
+def _lines(fields: bytes, wanted: Callable[[bytes], bool]) -> bytes:
+    """Return those field lines whose name, in lower case, is wanted."""
+    lines = fields.splitlines(keepends=True)
+    return b"".join(line for line in lines if wanted(line.partition(b":")[0].lower()))
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -80,39 +88,56 @@ def _answer(
     )
 
 
-def respond_error(request: Request, status: HTTPStatus, fields: bytes = b"") -> Answer:
-    """Answer with an error status and its built-in page; `fields` are further field lines."""
-    page = error_page(status)
-    fields += b"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
-    return _answer(
-        request, status, fields + b"Content-Length: %d\r\n\r\n" % len(page), content=page
-    )
+def respond_error(request: Request, error: HTTPError, page: Representation | None = None) -> Answer:
+    """Answer with an error status and a page: the site's, else the built-in one.
+
+    What a 304 or a cache would know the page by is not the answer's, and neither preconditions nor
+    ranges apply to it (RFC 9110 section 13.2.1).
+    """
+    if page is None:
+        fields = error.fields + b"Vary: Accept\r\n"
+        return _respond_page(request, error.status, fields, choose_media_type(request.accept))
+    vary = _lines(page.validators, lambda name: name == b"vary")
+    others = page.fields[len(page.validators) :]
+    fields = error.fields + vary + _lines(others, lambda name: name != b"accept-ranges")
+    length = page.variant.body_length
+    fields += b"Content-Length: %d\r\n\r\n" % length
+    return _answer(request, error.status, fields, page.extent(0, length))
 
 
-def refuse(status: HTTPStatus) -> Answer:
+def _respond_page(request: Request, status: int, fields: bytes, media_type: str) -> Answer:
+    """Answer with a built-in page; `fields` are further field lines."""
+    page = error_page(status, media_type)
+    fields += b"Content-Type: %b\r\n" % media_type.encode("ascii")
+    fields += b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n" % len(page)
+    return _answer(request, status, fields, content=page)
+
+
+def refuse(status: int) -> Answer:
     """Answer what could not be parsed as a request: the connection closes behind it.
 
     What follows on the connection is unknown, hence read and thrown away for a while.
     """
     unknown = Request(b"", b"", 1, False, True, b"")
-    return respond_error(unknown, status)
+    return _respond_page(unknown, status, b"", HTML)
 
 
 def respond_without_site(request: Request) -> Answer | None:
-    """Answer what needs no site: OPTIONS, other methods, targets without a path. Else None.
+    """Answer what needs no site: OPTIONS. Return None for what a site is to answer.
 
-    Of expectations, 100-continue alone has a meaning (RFC 9110 section 10.1.1).
+    Raises HTTPError for other methods, for targets without a path, and for expectations: of them
+    100-continue alone has a meaning (RFC 9110 section 10.1.1).
     """
     if request.expect is not None:
-        return respond_error(request, HTTPStatus.EXPECTATION_FAILED)
+        raise HTTPError(HTTPStatus.EXPECTATION_FAILED, "an expectation that nobody knows")
     if request.method in _OTHER_METHODS:
-        return respond_error(request, HTTPStatus.METHOD_NOT_ALLOWED, ALLOW)
+        raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "no method for a file", ALLOW)
     if request.method == b"OPTIONS":
         return _answer(request, HTTPStatus.NO_CONTENT, ALLOW + b"\r\n")
     if request.method not in (b"GET", b"HEAD"):
-        return respond_error(request, HTTPStatus.NOT_IMPLEMENTED)
+        raise HTTPError(HTTPStatus.NOT_IMPLEMENTED, "an unknown method")
     if not request.target.startswith(b"/"):
-        return respond_error(request, HTTPStatus.BAD_REQUEST)
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "a target without a path")
     return None
 
 
@@ -128,10 +153,10 @@ def _validators(found: Representation, now: int) -> Validators:
 
 
 def respond(request: Request, found: Representation, now: int) -> Answer:
-    """Answer a GET or HEAD with what the site holds: 200, 206, 304, 412, 416, or its own status.
+    """Answer a GET or HEAD with what the site holds: 200, 206, 304, or its own status.
 
     `now` is in seconds since the epoch. Preconditions and ranges are for resources with the status
-    200 (RFC 9110 section 13.2.1).
+    200 (RFC 9110 section 13.2.1). Raises HTTPError 412 and 416.
     """
     resource, variant = found.resource, found.variant
     whole = found.extent(0, variant.body_length)
@@ -144,7 +169,7 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
     validators = _validators(found, now)
     status, tag = check(request, validators, now)
     if status == HTTPStatus.PRECONDITION_FAILED:
-        return respond_error(request, status)
+        raise HTTPError(status, "a precondition failed")
     further = b""
     if wants_sha256(request.want_repr_digest):
         known = next(v for v in resource.variants if entity_tag(v.sha256) == tag)
@@ -168,7 +193,8 @@ def _respond_parts(
     length = found.variant.body_length
     if isinstance(parts, Unsatisfiable):
         fields = b"Content-Range: bytes */%d\r\n" % length
-        return respond_error(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, fields)
+        status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        raise HTTPError(status, f"no part of a range lies within {length} bytes", fields)
     if len(parts) > 1:
         return _respond_multipart(request, found, parts, further)
     start, stop = parts[0]
@@ -191,11 +217,7 @@ def _respond_multipart(
         pieces += (b"\r\n--%b\r\n%b\r\n" % (boundary, head), *found.extent(start, stop))
     pieces.append(b"\r\n--%b--\r\n" % boundary)
     # The type of the whole is not that of its parts.
-    fields = b"".join(
-        line
-        for line in found.fields.splitlines(keepends=True)
-        if not line.lower().startswith(b"content-type:")
-    )
+    fields = _lines(found.fields, lambda name: name != b"content-type")
     fields += b"Content-Type: multipart/byteranges; boundary=%b\r\n" % boundary
     fields += b"Content-Length: %d\r\n\r\n" % sum(map(piece_length, pieces))
     return _answer(request, HTTPStatus.PARTIAL_CONTENT, further + fields, tuple(pieces))
