@@ -100,7 +100,12 @@ FIELDS = st.one_of(
     st.tuples(in_any_case(b"if-modified-since") | in_any_case(b"if-unmodified-since"), DATES),
     st.tuples(
         in_any_case(b"accept"),
-        st.sampled_from([b"*/*", b"application/json", b"text/html, APPLICATION/*;q=0.5", b"jso"]),
+        st.sampled_from(
+            [
+                *(b"*/*", b"application/json", b"text/html, APPLICATION/*;q=0.5", b"jso"),
+                *(b"Text/Plain", b"x,text/plain;q=0", b"text/plai", b"text/*"),
+            ]
+        ),
     ),
     st.tuples(
         in_any_case(b"connection"),

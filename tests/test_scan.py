@@ -114,6 +114,18 @@ ACCEPTED = {
         get(b"Accept: Application/*"),
         b"1k-GET /\nHa\nAApplication/*\n",
     ),
+    "Accept that names plain text": (
+        get(b"Accept: Text/Plain, */*"),
+        b"1k-GET /\nHa\nAText/Plain, */*\n",
+    ),
+    "Accept that ends in plain text": (
+        get(b"Accept: xtext/plain"),
+        b"1k-GET /\nHa\nAxtext/plain\n",
+    ),
+    "Accept that nearly names something": (
+        get(b"Accept: text/plai, text/*, jso, tion/"),
+        b"1k-GET /\nHa\n",
+    ),
     "a length of zero is no body": (get(b"Content-Length: 000"), b"1k-GET /\nHa\n"),
     "a body by length": (get(b"Content-Length: 10"), b"1kbGET /\nHa\nB10\n"),
     "a length of 18 digits": (
@@ -409,6 +421,24 @@ def test_a_field_that_does_not_matter_leaves_the_key_alone(scan: Scan, name: byt
     assert scan(plain, 0) == (len(plain), b"1k-GET /\nHa\n")
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        b"*/*",
+        b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,"
+        b"*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
+        b"text/css,*/*;q=0.1",
+        b"image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+        b"video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5",
+        b"text/event-stream",
+    ],
+)
+def test_what_browsers_accept_by_themselves_leaves_the_key_alone(scan: Scan, accept: bytes) -> None:
+    head = get(b"Accept: " + accept)
+    assert scan(head, 0) == (len(head), b"1k-GET /\nHa\n")
+
+
 def test_each_part_that_matters_changes_the_key(scan: Scan) -> None:
     heads = [
         get(),
@@ -423,6 +453,7 @@ def test_each_part_that_matters_changes_the_key(scan: Scan) -> None:
         get(b"If-Range: x"),
         get(b"If-None-Match: x"),
         get(b"Accept: application/json"),
+        get(b"Accept: text/plain"),
     ]
     keys = {result[1] for head in heads if (result := scan(head, 0)) is not None}
     assert len(keys) == len(heads)

@@ -193,7 +193,8 @@ static void scan_connection(struct key *key, const uint8_t *p, size_t n)
 static int accept_matters(const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i + 4 <= n; i++)
-        if (is_word(p + i, 4, "json") || (i + 6 <= n && is_word(p + i, 6, "tion/*")))
+        if (is_word(p + i, 4, "json") || (i + 6 <= n && is_word(p + i, 6, "tion/*"))
+            || (i + 10 <= n && is_word(p + i, 10, "text/plain")))
             return 1;
     return 0;
 }

@@ -15,8 +15,9 @@ can hold):
     USun, 06 Nov 1994 …       If-Unmodified-Since
     Dsha-256=1                Want-Repr-Digest
     Cgzip, br                 Accept-Encoding
-    Aapplication/json         Accept, where it names json or application/*: nothing else that we
-                              have more than one media type for
+    Aapplication/json         Accept, where it names json, application/* or text/plain: listings
+                              and built-in pages have other forms for that, and browsers that
+                              follow a link do not send it
 
     B17                       the body's framing, if there is one: its length, or `chunked`
     Eanother                  Expect, where it is not 100-continue; not in HTTP/1.0
@@ -123,7 +124,7 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 section 5.5: field-
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:%\[\]]+")  # RFC 3986 section 3.2: authority
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # RFC 9110 section 8.6: Content-Length
 _CONNECTION_OPTION = re.compile(_TOKEN + rb"+")
-_ACCEPT_MATTERS = re.compile(rb"json|tion/\*", re.IGNORECASE)
+_ACCEPT_MATTERS = re.compile(rb"json|tion/\*|text/plain", re.IGNORECASE)
 _KEY_FIELDS: Final = {
     b"range": b"R",
     b"accept-encoding": b"C",
