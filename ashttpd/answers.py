@@ -132,11 +132,11 @@ class Answers:
         try:
             return respond_without_site(request) or _ask_site(webroot, request, now), True
         except HTTPError as error:
-            return respond_error(request, error), True
+            return _respond_error(webroot, request, error)
         except (WebrootError, OSError) as error:
             log.error("%s: answered 500: %s", request.host.decode("ascii"), error)
             failure = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-            return respond_error(request, failure), False
+            return _respond_error(webroot, request, failure)[0], False
 
 
 def _ask_site(webroot: Webroot | None, request: Request, now: int) -> Answer:
@@ -148,10 +148,41 @@ def _ask_site(webroot: Webroot | None, request: Request, now: int) -> Answer:
     resource = None if path is None else webroot.lookup(path)
     if resource is None:
         raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
+    if resource.status >= HTTPStatus.BAD_REQUEST:
+        # Such a record has no body: pages of errors are found in one way, whoever says the status.
+        raise HTTPError(resource.status, "the site says so")
     found = _choose(webroot, resource, request)
     answer = respond(request, found, now)
     _inline_body(answer, webroot, found)
     return answer
+
+
+def _respond_error(
+    webroot: Webroot | None, request: Request, error: HTTPError
+) -> tuple[Answer, bool]:
+    """Return the answer to an error, with the site's page for it, and whether it may be kept."""
+    if webroot is None or webroot.revoked:
+        return respond_error(request, error), True
+    try:
+        resource = webroot.error_page(error.status, _place_of(request.target))
+        if resource is None:
+            return respond_error(request, error), True
+        page = _choose(webroot, resource, request)
+        answer = respond_error(request, error, page)
+        _inline_body(answer, webroot, page)
+        return answer, True
+    except (WebrootError, OSError) as damage:
+        host = request.host.decode("ascii")
+        log.error("%s: answered %d without the site's page: %s", host, error.status, damage)
+        return respond_error(request, error), False
+
+
+def _place_of(target: bytes) -> bytes:
+    """Return where in the site a target is: its path, or the root where it has none."""
+    try:
+        return parse_path(split_target(target)[0]) or b"/"
+    except HTTPError:
+        return b"/"
 
 
 def _choose(webroot: Webroot, resource: Resource, request: Request) -> Representation:

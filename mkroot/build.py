@@ -18,6 +18,7 @@ from mkroot import __version__
 from mkroot.content import Content
 from mkroot.encode import CODINGS, Encoder
 from mkroot.encode import versions as encoder_versions
+from mkroot.error_pages import ErrorPageRules
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock, content_head, status_head
 from mkroot.listing import Entry, Listing, order
@@ -117,6 +118,7 @@ class _Build:
         # The index file of each open directory, which is taken before its own path comes.
         self._indexes: dict[bytes, tuple[Draft, int | None]] = {}
         self._pages: dict[HTTPStatus, Draft] = {}
+        self.error_pages = ErrorPageRules(self.progress.warn)
 
     def run(self) -> None:
         """Write a record for each URL of the tree."""
@@ -165,6 +167,7 @@ class _Build:
         known = self._indexes.pop(node.path, None)
         draft, modified = known or self._take(node.directory, node.name)
         self._add(node.path, HTTPStatus.OK, [draft], modified=modified, is_file=True)
+        self.error_pages.add(node.directory, node.name)
 
     def _take(self, directory: Directory, name: bytes) -> tuple[Draft, int | None]:
         """Take a file; returns it with the date to record of it."""
@@ -194,7 +197,7 @@ class _Build:
                 self._add(node.path, HTTPStatus.OK, [draft], modified=modified)
                 return
         if self._listing is None:
-            self._add(node.path, HTTPStatus.FORBIDDEN, [self._page(HTTPStatus.FORBIDDEN)])
+            self._add(node.path, HTTPStatus.FORBIDDEN, [])
             return
         self._list(node.path, directory, self._listing)
 
@@ -296,5 +299,5 @@ def _write(
             "bytes": progress.bytes,
             "saved": progress.saved,
         }
-        progress.site_id = writer.finish(meta).hex()
+        progress.site_id = writer.finish(meta, work.error_pages.rules()).hex()
     return progress

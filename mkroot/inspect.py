@@ -22,21 +22,21 @@ _CHUNK_BYTES: Final = 1 << 20
 def list_resources(webroot: Webroot) -> Iterator[str]:
     """Yield a line per variant: status, length, entity tag, media type, coding, URL, location.
 
-    Fields are separated by tabs, for cut and awk; no field holds one.
+    Fields are separated by tabs, for cut and awk; no field holds one. A URL without a variant has
+    a line too, with a `-` for each field of a variant.
     """
     for _offset, resource in webroot.resources():
-        for variant in resource.variants:
-            yield "\t".join(
-                (
-                    str(resource.status),
-                    str(variant.body_length),
-                    entity_tag(variant.sha256).decode("ascii"),
-                    variant.media_type,
-                    variant.coding,
-                    encode_path(resource.path).decode("ascii"),
-                    resource.location.decode("ascii"),
-                )
-            ).rstrip("\t")
+        url = encode_path(resource.path).decode("ascii")
+        for variant in resource.variants or (None,):
+            fields = (str(resource.status), *_describe(variant), url)
+            yield "\t".join((*fields, resource.location.decode("ascii"))).rstrip("\t")
+
+
+def _describe(variant: Variant | None) -> tuple[str, str, str, str]:
+    if variant is None:
+        return "-", "-", "-", "-"
+    tag = entity_tag(variant.sha256).decode("ascii")
+    return str(variant.body_length), tag, variant.media_type, variant.coding
 
 
 def describe(webroot: Webroot) -> Iterator[tuple[str, str]]:
@@ -89,6 +89,8 @@ def find(webroot: Webroot, url: str) -> Resource:
 def cat(webroot: Webroot, url: str, out: BinaryIO) -> None:
     """Write the body of a URL's first variant; raises LookupError, WebrootError."""
     resource = find(webroot, url)
+    if not resource.variants:
+        raise LookupError(f"{url}: answered with {resource.status}, and has no body")
     for chunk in _body(webroot, resource.variants[0], url):
         out.write(chunk)
 

@@ -38,6 +38,7 @@ class _Verification:
         yield from self._gap(self._cursor, self._webroot.superblock.extents_stop)
         yield from self._sections()
         yield from self._index()
+        yield from self._error_pages()
 
     def _resources(self) -> Iterator[str]:
         last = b""
@@ -141,6 +142,13 @@ class _Verification:
             yield f"{used} slots are used for {self._webroot.resource_count} resources"
         if slots != stop:
             yield f"the index has {slots} slots, of which {stop} are needed"
+
+    def _error_pages(self) -> Iterator[str]:
+        for status, directory in self._webroot.error_pages.pages:
+            try:
+                self._webroot.error_page(status, directory)
+            except WebrootError as error:
+                yield str(error)
 
 
 def _head_fault(resource: Resource, variant: Variant, head: bytes) -> str | None:

@@ -219,7 +219,8 @@ class Writer:
     ) -> None:
         """Write the record of a path, which has to be behind all paths before.
 
-        `modified` is in seconds since the epoch, 0 to layout.MAX_MODIFIED.
+        A status of 400 and more has no variants, any other has at least one. `modified` is in
+        seconds since the epoch, 0 to layout.MAX_MODIFIED.
         """
         assert path > self._last_path, f"{path!r} behind {self._last_path!r}"
         self._last_path = path
@@ -242,15 +243,20 @@ class Writer:
         self._records_length += length
         self._resource_count += 1
 
-    def finish(self, meta: dict[str, object]) -> bytes:
-        """Write the index and the superblock; returns the site id."""
+    def finish(
+        self, meta: dict[str, object], error_pages: Iterable[tuple[int, bytes]] = ()
+    ) -> bytes:
+        """Write the index and the superblock; returns the site id.
+
+        `error_pages` are statuses and paths of records, each status once in a directory.
+        """
         extents_stop = self._cursor
         homes = layout.homes_for(self._resource_count)
         probes: list[int] = []
         self._section(layout.INDEX, self._slots(homes, probes))
         self._section(layout.RESOURCES, self._copy_records())
         self._section(layout.STRINGS, [self._packed_strings()])
-        self._section(layout.RULES, [layout.RULE_COUNT.pack(0)])
+        self._section(layout.RULES, [_packed_rules(error_pages)])
         self._section(layout.META, [_packed_meta(meta)])
         table_offset = self._pad(layout.SECTION_ALIGNMENT)
         table = b"".join(self._sections)
@@ -340,6 +346,16 @@ def _checked(head: HeadBlock) -> HeadBlock:
             f"more than {HEAD_ROOM_BYTES}"
         )
     return head
+
+
+def _packed_rules(error_pages: Iterable[tuple[int, bytes]]) -> bytes:
+    rules = [layout.ERROR_PAGE.pack(status) + path for status, path in error_pages]
+    packed = layout.RULE_COUNT.pack(len(rules)) + b"".join(
+        layout.RULE.pack(layout.RuleKind.ERROR_PAGE, len(rule)) + rule for rule in rules
+    )
+    if len(packed) > layout.MAX_RULES_BYTES:
+        raise BuildError(f"{len(packed)} bytes of rules, more than {layout.MAX_RULES_BYTES}")
+    return packed
 
 
 def _packed_meta(meta: dict[str, object]) -> bytes:

@@ -7,6 +7,7 @@ memory, and never anything else. Some lie in tests/data/bad, named for what is w
 import json
 import os
 import resource as limits
+import struct
 import subprocess
 import sys
 import time
@@ -56,6 +57,7 @@ def faults(path: Path) -> list[str]:
     found = [f"verify: {fault}" for fault in verify(webroot)]
     uses: tuple[Callable[[], object], ...] = (
         lambda: [webroot.lookup(path) for path in (A, D, SLASHLESS, b"/", b"/b.txt", b"/none")],
+        lambda: [webroot.error_page(status, A) for status in (404, 500)],
         lambda: [webroot.head_block(v) for _, r in webroot.resources() for v in r.variants],
         lambda: list(list_resources(webroot)),
         lambda: list(describe(webroot)),
@@ -357,8 +359,10 @@ def test_a_path_that_no_request_can_have_is_refused(
 def test_a_location_that_would_split_a_response_is_refused(
     draft: Draft, tmp_path: Path, location: bytes
 ) -> None:
-    draft.replace_in_record(SLASHLESS, b"/dir/", location)
-    assert_refused(tmp_path, draft.packed())
+    # The path, and behind it the location.
+    draft.replace_in_record(SLASHLESS, b"/dir/dir/", b"/dir" + location)
+    found = assert_refused(tmp_path, draft.packed())
+    assert any("the location of b'/dir' cannot be sent" in fault for fault in found)
 
 
 def test_an_index_that_leads_to_another_record_is_refused(draft: Draft, tmp_path: Path) -> None:
@@ -418,10 +422,108 @@ def test_strings_that_are_malformed_or_missing_are_refused(
     assert_refused(tmp_path, draft.packed())
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"\0\0\0\0\0", b"\x01\0\0\0\x01\0\0\0\0\0"])
-def test_rules_of_unknown_kinds_are_refused(draft: Draft, tmp_path: Path, data: bytes) -> None:
+def rules_of(*rules: bytes, kind: int = 1) -> bytes:
+    return struct.pack("<I", len(rules)) + b"".join(
+        struct.pack("<HI", kind, len(rule)) + rule for rule in rules
+    )
+
+
+def error_page(status: int, path: bytes) -> bytes:
+    return struct.pack("<H", status) + path
+
+
+GOOD_RULE: Final = error_page(404, A)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"\0\0\0",
+        b"\0\0\0\0\0",
+        b"\xff\xff\xff\xff",
+        rules_of(GOOD_RULE)[:-1],
+        rules_of(GOOD_RULE) + b"\0",
+        rules_of(GOOD_RULE)[:5],
+        rules_of(GOOD_RULE)[:10],
+        b"\2" + rules_of(GOOD_RULE)[1:],
+        b"\0" + rules_of(GOOD_RULE)[1:],
+        rules_of(GOOD_RULE).replace(b"\x08\0\0\0", b"\xff\xff\xff\xff"),
+        rules_of(b""),
+        rules_of(b"\x94"),
+        rules_of(b"\x94", b"\1"),
+        rules_of(GOOD_RULE, GOOD_RULE),
+        rules_of(GOOD_RULE, error_page(404, b"/b.txt")),
+    ],
+)
+def test_rules_that_are_malformed_or_stand_twice_are_refused(
+    draft: Draft, tmp_path: Path, data: bytes
+) -> None:
     draft.part(b"RULE").data = bytearray(data)
     assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("kind", [0, 2, 256, 65_535])
+def test_a_rule_of_a_kind_that_is_not_known_is_refused(
+    draft: Draft, tmp_path: Path, kind: int
+) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(GOOD_RULE, kind=kind))
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("status", [0, 200, 301, 399, 600, 65_535])
+def test_an_error_page_for_no_error_is_refused(draft: Draft, tmp_path: Path, status: int) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(error_page(status, A)))
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("path", [b"", b"a.txt", b"/", b"/\0.txt", b"//a.txt\0"])
+def test_an_error_page_at_no_path_is_refused(draft: Draft, tmp_path: Path, path: bytes) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(error_page(404, path)))
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+@pytest.mark.parametrize("path", [b"/none.html", b"/dir/404.html", SLASHLESS, b"/../a.txt"])
+def test_an_error_page_that_the_site_does_not_have_is_named_by_verify(
+    draft: Draft, tmp_path: Path, path: bytes
+) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(GOOD_RULE, error_page(500, path)))
+    found = assert_refused(tmp_path, draft.packed())
+    assert f"verify: {path!r} is the error page of a 500, but no page" in found
+
+
+def test_an_error_page_may_be_any_page_of_the_site(draft: Draft, tmp_path: Path) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(GOOD_RULE, error_page(599, D)))
+    (tmp_path / "good").write_bytes(draft.packed())
+    assert faults(tmp_path / "good") == []
+
+
+def test_a_section_of_nothing_but_rules_is_read_or_refused_soon(
+    draft: Draft, tmp_path: Path
+) -> None:
+    deep = error_page(404, b"/" * ((1 << 20) - 12))
+    many = [error_page(404, b"/%d/" % number) for number in range(60_000)]
+    for data in (rules_of(deep), rules_of(*many), b"\xff" * 4 + b"\0" * ((1 << 20) - 4)):
+        assert len(data) <= 1 << 20
+        draft.part(b"RULE").data = bytearray(data)
+        assert_refused(tmp_path, draft.packed())
+
+
+def test_an_error_with_a_variant_and_another_status_without_one_are_refused(
+    tmp_path: Path,
+) -> None:
+    make(plant(tmp_path / "source", {b"a.txt": b"some text", b"dir": {}}), tmp_path / "out")
+    packed = (tmp_path / "out").read_bytes()
+    for path, status in ((A, 403), (A, 404), (A, 500), (D, 200), (D, 399)):
+        draft = take_apart(packed)
+        draft.set_record(path, "status", status)
+        found = assert_refused(tmp_path, draft.packed())
+        assert any(f"has the status {status} and" in fault for fault in found)
+    draft = take_apart(packed)
+    draft.set_record(D, "status", 599)
+    (tmp_path / "good").write_bytes(draft.packed())
+    assert faults(tmp_path / "good") == []
 
 
 @pytest.mark.parametrize(

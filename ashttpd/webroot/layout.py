@@ -4,7 +4,7 @@ Shared by the reader and by mkroot's writer; it reads and writes nothing itself.
 """
 
 import struct
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 from hashlib import blake2b
 from typing import Final
 
@@ -88,9 +88,26 @@ LARGE_BODY_ALIGNMENT: Final = 4096
 STRING_COUNT: Final = struct.Struct("<I")
 STRING_LENGTH: Final = struct.Struct("<H")
 RULE_COUNT: Final = struct.Struct("<I")
+# kind, length of what follows
 RULE: Final = struct.Struct("<HI")
 
+
+class RuleKind(IntEnum):
+    """What a rule says."""
+
+    ERROR_PAGE = 1
+
+
+# status; the page's path follows
+ERROR_PAGE: Final = struct.Struct("<H")
+ERROR_PAGE_OVERHEAD: Final = RULE.size + ERROR_PAGE.size
+
 ETAG_DIGEST_BYTES: Final = 18
+
+
+def parent_of(path: bytes) -> bytes:
+    """Return the directory, with its slash, that a path stands in; that of `/` is empty."""
+    return path[: path.rfind(b"/", 0, -1) + 1]
 
 
 def align(offset: int, alignment: int) -> int:

@@ -16,9 +16,10 @@ from typing import Final
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.resource import Resource, Variant
+from ashttpd.webroot.rules import parse_rules
 from ashttpd.webroot.sections import (
     Section,
-    check_rules,
+    is_canonical,
     parse_sections,
     parse_strings,
     parse_superblock,
@@ -89,7 +90,7 @@ class Webroot:
         self._index = _load(self.fd, self.sections[layout.INDEX])
         self._records = _load(self.fd, self.sections[layout.RESOURCES])
         self._strings = parse_strings(_load(self.fd, self.sections[layout.STRINGS])[:])
-        check_rules(_load(self.fd, self.sections[layout.RULES])[:])
+        self.error_pages = parse_rules(_load(self.fd, self.sections[layout.RULES])[:])
         self._check_index()
 
     def _check_index(self) -> None:
@@ -136,6 +137,19 @@ class Webroot:
             if found > hashed or not record:
                 return None
         return None
+
+    def error_page(self, status: int, path: bytes) -> Resource | None:
+        """Return the page for an error status that is nearest to a path, up from it, or None.
+
+        Raises WebrootError where the record is malformed, or is no page.
+        """
+        page = self.error_pages.nearest(status, path)
+        if page is None:
+            return None
+        resource = self.lookup(page)
+        if resource is None or resource.status != 200:
+            raise WebrootError(f"{page!r} is the error page of a {status}, but no page")
+        return resource
 
     def resources(self) -> Iterator[tuple[int, Resource]]:
         """Yield every record with its offset in RSRC, in the file's order.
@@ -240,12 +254,14 @@ class Webroot:
 def _check_resource(resource: Resource) -> None:
     """Raise WebrootError where a record says what no server could send."""
     path, location = resource.path, resource.location
-    if not path.startswith(b"/") or b"\0" in path:
+    if not is_canonical(path):
         raise WebrootError(f"{path[:100]!r} is no canonical path")
-    if not resource.variants:
-        raise WebrootError(f"{path!r} has no variant")
     if not 200 <= resource.status <= 599 or resource.status in (204, 205, 206, 304):
         raise WebrootError(f"{path!r} has the status {resource.status}")
+    if bool(resource.variants) != (resource.status < 400):
+        raise WebrootError(
+            f"{path!r} has the status {resource.status} and {len(resource.variants)} variants"
+        )
     if bool(location) != (resource.status // 100 == 3):
         raise WebrootError(f"{path!r} has the status {resource.status} with {location[:100]!r}")
     if resource.modified is not None and not 0 <= resource.modified <= layout.MAX_MODIFIED:

@@ -1,4 +1,4 @@
-"""Parses the framework of a webroot: superblock, section table, strings, rules.
+"""Parses the framework of a webroot: superblock, section table, strings.
 
 Bytes in, checked fields out; FORMAT.md has the invariants. No file is read here.
 """
@@ -169,7 +169,6 @@ def parse_strings(data: bytes) -> tuple[str, ...]:
     return tuple(strings)
 
 
-def check_rules(data: bytes) -> None:
-    """Raise WebrootError unless section RULE holds no rule: version 1.0 knows no kind."""
-    if data != layout.RULE_COUNT.pack(0):
-        raise WebrootError("section RULE holds rules that this version does not know")
+def is_canonical(path: bytes) -> bool:
+    """Whether a record may have this path."""
+    return path.startswith(b"/") and b"\0" not in path
