@@ -32,8 +32,8 @@ _BROTLI_QUALITY: Final = 11
 # Quality 11 makes less than a megabyte a second; 9 ten times as much, for 10 % more bytes.
 _BROTLI_FAST_QUALITY: Final = 9
 _BROTLI_SLOW_BYTES: Final = 1 << 20
-# Who takes zstd takes brotli, which is shorter; 19 would take eight times as long for 5 % less. From
-# 20 on windows are larger than the 8 MiB that decoders have to take (RFC 9659 section 3).
+# Who takes zstd takes brotli, which is shorter; 19 would take eight times as long for 5 % less.
+# From 20 on windows are larger than the 8 MiB that decoders have to take (RFC 9659 section 3).
 _ZSTD_LEVEL: Final = 12
 
 

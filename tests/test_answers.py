@@ -68,6 +68,20 @@ def own(tmp_path: Path) -> Iterator[Webroot]:
     webroot.close()
 
 
+@pytest.fixture
+def paged(tmp_path: Path) -> Iterator[Webroot]:
+    """A webroot with error pages that a test may damage."""
+    source = tmp_path / "source"
+    (source / "void").mkdir(parents=True)
+    for name in ("404.html", "50x.html", "file.txt", "void/403.html"):
+        (source / name).write_text(f"<!DOCTYPE html><title>{name}</title>\n")
+    output = tmp_path / "site.webroot"
+    build(source, output, Options(), lambda _progress: None)
+    webroot = Webroot(str(output))
+    yield webroot
+    webroot.close()
+
+
 def key_of(target: bytes, *lines: bytes, method: bytes = b"GET", host: bytes = b"a") -> bytes:
     return b"\n".join((b"1k-%b %b" % (method, target), b"H" + host, *lines)) + b"\n"
 
@@ -121,6 +135,7 @@ LINES = st.sampled_from(
         b"N" + b'"x"',
         b'I"x"',
         b"Aapplication/json",
+        b"Atext/plain",
     ]
 )
 KEYS = st.builds(
@@ -346,3 +361,71 @@ def test_a_site_whose_file_was_overwritten_is_503_and_other_hosts_are_not(own: W
     assert answers.find(key_of(b"/"), SECOND).status == 503
     assert answers.find(key_of(b"/", host=b"b"), SECOND).status == 404
     assert answers.find(key_of(b"/", method=b"OPTIONS"), SECOND).status == 204
+
+
+def assert_is_page_of_site(plan: Plan, status: int, name: bytes) -> None:
+    assert plan.status == status
+    assert content_of(plan) == b"<!DOCTYPE html><title>%b</title>\n" % name
+    assert plan.body_size == len(content_of(plan))
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "name"),
+    [
+        (key_of(b"/none"), 404, b"404.html"),
+        (key_of(b"/void/"), 403, b"void/403.html"),
+        (key_of(b"/void/%2F"), 404, b"404.html"),
+    ],
+)
+def test_an_error_with_a_page_of_the_site_is_remembered_like_any_answer(
+    paged: Webroot, key: bytes, status: int, name: bytes
+) -> None:
+    hosts = FakeHosts(paged)
+    answers = Answers(hosts)
+    for _ in range(4):
+        assert_is_page_of_site(answers.find(key, SECOND), status, name)
+    assert hosts.asked == [b"a"]
+
+
+def test_a_500_has_the_sites_page_and_is_not_remembered(paged: Webroot) -> None:
+    answers = Answers(FakeHosts(paged))
+    place = variant_of(paged, b"/file.txt").body_offset
+    flip(paged, place)
+    for _ in range(3):
+        assert_is_page_of_site(answers.find(key_of(b"/file.txt"), SECOND), 500, b"50x.html")
+    flip(paged, place)
+    assert answers.find(key_of(b"/file.txt"), SECOND).status == 200
+
+
+@pytest.mark.parametrize("part", ["body", "head"])
+def test_a_damaged_error_page_gives_way_to_the_built_in_one_until_it_is_whole_again(
+    paged: Webroot, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    answers = Answers(FakeHosts(paged))
+    variant = variant_of(paged, b"/404.html")
+    place = variant.body_offset if part == "body" else variant.head_offset
+    flip(paged, place)
+    for _ in range(3):
+        plan = answers.find(key_of(b"/none"), SECOND)
+        assert (plan.status, content_of(plan)) == (404, error_page(404))
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
+    assert caplog.text.count("a: answered 404 without the site's page: ") == 3
+    flip(paged, place)
+    assert_is_page_of_site(answers.find(key_of(b"/none"), SECOND), 404, b"404.html")
+
+
+def test_where_both_the_file_and_the_page_for_it_are_damaged_the_500_is_built_in(
+    paged: Webroot, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (b"/file.txt", b"/50x.html"):
+        flip(paged, variant_of(paged, path).body_offset)
+    plan = Answers(FakeHosts(paged)).find(key_of(b"/file.txt"), SECOND)
+    assert (plan.status, content_of(plan)) == (500, error_page(500))
+    assert len(caplog.records) == 2
+
+
+def test_a_site_whose_file_was_overwritten_has_no_pages_to_be_trusted(paged: Webroot) -> None:
+    paged.revoked = True
+    for key, status in ((key_of(b"/none"), 503), (key_of(b"/", method=b"POST"), 405)):
+        plan = Answers(FakeHosts(paged)).find(key, SECOND)
+        assert (plan.status, content_of(plan)) == (status, error_page(status))

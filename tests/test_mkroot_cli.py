@@ -309,7 +309,10 @@ def test_list_gives_a_line_of_tabbed_fields_per_url(webroot: Path) -> None:
         ["/docs", "/docs/"],
         ["/void", "/void/"],
     ]
-    assert [row[5:] for row in rows if row[0] == "403"] == [["/"], ["/void/"]]
+    assert [row[1:] for row in rows if row[0] == "403"] == [
+        ["-", "-", "-", "-", "/"],
+        ["-", "-", "-", "-", "/void/"],
+    ]
 
 
 def test_info_shows_the_site_and_how_it_was_built(webroot: Path) -> None:
@@ -350,6 +353,13 @@ def test_cat_of_a_url_that_is_not_there_is_status_1(
     status, said, complaints = mkroot_here(capfdbinary, "--cat", webroot, url)
     assert (status, said) == (1, "")
     assert complaints.startswith(f"mkroot: {url}: ")
+
+
+def test_cat_of_a_url_that_is_an_error_is_status_1(
+    webroot: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    complaint = "mkroot: /void/: answered with 403, and has no body\n"
+    assert mkroot_here(capfdbinary, "--cat", webroot, "/void/") == (1, "", complaint)
 
 
 def test_cat_of_a_damaged_body_is_status_1(damaged: Path) -> None:
