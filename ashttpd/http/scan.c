@@ -192,10 +192,13 @@ static void scan_connection(struct key *key, const uint8_t *p, size_t n)
 /* Whether an Accept field may prefer something else than what everybody gets: see scan.py. */
 static int accept_matters(const uint8_t *p, size_t n)
 {
-    for (size_t i = 0; i + 4 <= n; i++)
-        if (is_word(p + i, 4, "json") || (i + 6 <= n && is_word(p + i, 6, "tion/*"))
-            || (i + 10 <= n && is_word(p + i, 10, "text/plain")))
+    for (size_t i = 0; i + 4 <= n; i++) {
+        uint8_t c = lower(p[i]); /* most bytes begin none of them */
+        if ((c == 'j' && is_word(p + i, 4, "json"))
+            || (c == 't' && i + 6 <= n && is_word(p + i, 6, "tion/*"))
+            || (c == 't' && i + 10 <= n && is_word(p + i, 10, "text/plain")))
             return 1;
+    }
     return 0;
 }
 
