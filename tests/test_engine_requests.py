@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import pytest
 
+from ashttpd.http.ranges import MAX_RANGES
 from tests.servers import Server, request, wait_until_read
 
 HELLO = b"hello, world\n"
@@ -217,6 +218,26 @@ def test_several_ranges_come_as_parts_that_say_where_they_belong(
                 assert part["content-type"] == "application/octet-stream"
                 assert part.get_payload(decode=True) == whole[start:stop]
             assert client.get("/hello.txt").body == HELLO
+
+
+def test_as_many_ranges_as_are_answered_come_whole_and_one_more_gets_the_file(
+    server: Server, content: Mapping[str, bytes]
+) -> None:
+    whole = content["5m.bin"]
+    spans = [(number * 50_000, number * 50_000 + 20_000) for number in range(MAX_RANGES + 1)]
+    ranges = [f"{start}-{stop - 1}" for start, stop in spans]
+    with server.connect() as client:
+        fields = f"Range: bytes={','.join(ranges[:-1])}"
+        response = client.get("/5m.bin", "site.example", fields)
+        assert response.status == 206
+        boundary = response.fields["content-type"].partition("boundary=")[2].encode()
+        _, *parts, _ = response.body.split(b"--" + boundary)
+        assert len(parts) == MAX_RANGES
+        for part, (start, stop) in zip(parts, spans[:-1], strict=True):
+            assert part.partition(b"\r\n\r\n")[2] == whole[start:stop] + b"\r\n"
+        fields = f"Range: bytes={','.join(ranges)}"
+        response = client.get("/5m.bin", "site.example", fields)
+        assert (response.status, response.body == whole) == (200, True)
 
 
 def test_a_digest_is_told_to_who_wants_one(server: Server, content: Mapping[str, bytes]) -> None:
