@@ -86,17 +86,24 @@ class Browser:
         while not found(self.events):
             self.events.append(self._receive())
 
-    def load(self, url: str) -> list[Message]:
-        """Load a page and all that it needs; returns the events of that."""
+    def open(self, url: str) -> None:
+        """Load a page; what it needs may still be on its way."""
         self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait_for(lambda events: any(e["method"] == "Page.loadEventFired" for e in events))
+
+    def load(self, url: str) -> list[Message]:
+        """Load a page and all that it needs; returns the events of that."""
+        self.open(url)
         self.wait_for(_is_quiet)
         return list(self.events)
 
     def evaluate(self, expression: str) -> object:
-        """Return what a JavaScript expression gives in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Return what a JavaScript expression, or its promise, gives in the page."""
+        result = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
         value: object = result["result"].get("value")
         return value
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import Browser, browsing, find_chromium
 from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
 
 KILOBYTE = 1 << 10
@@ -105,3 +106,13 @@ def server(shared_server: Server) -> Iterator[Server]:
     shared_server.assert_well()
     yield shared_server
     shared_server.assert_well()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        skip_for_lack("chromium is not installed")
+    assert program is not None
+    with browsing(program, tmp_path_factory.mktemp("browser") / "profile") as running:
+        yield running

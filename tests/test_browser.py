@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from mkroot.build import Options, build
-from tests.browser import Browser, Message, browsing, find_chromium
+from tests.browser import Browser, Message
 from tests.conftest import Engine
 from tests.servers import put, skip_for_lack
 
@@ -37,16 +36,6 @@ def documentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode:
         skip_for_lack(f"no documentation site to look at: {done.stderr[-300:]}")
     return site
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        skip_for_lack("chromium is not installed")
-    assert program is not None
-    with browsing(program, tmp_path_factory.mktemp("browser") / "profile") as running:
-        yield running
 
 
 def _loaded(events: list[Message], base: str) -> tuple[dict[str, int], set[str], list[str]]:

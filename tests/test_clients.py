@@ -31,7 +31,7 @@ CONTENT: Final = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files, and what zsync needs to fetch the large one."""
     source = tmp_path_factory.mktemp("fetched") / "source"
@@ -46,7 +46,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vhosts(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     vhosts = tmp_path_factory.mktemp("vhosts")
     webroot = source.parent / "webroot"

@@ -188,7 +188,7 @@ def _plant(source: Path) -> None:
     (source / "link").symlink_to("directory")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def webroots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     directory = tmp_path_factory.mktemp("linted")
     _plant(directory / "source")

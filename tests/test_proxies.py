@@ -15,7 +15,7 @@ CLIENTS: Final = 16
 REQUESTS: Final = 90
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def webroots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     directory = tmp_path_factory.mktemp("versions")
     return [build_site(make_content(number), directory / str(number)) for number in range(2)]
