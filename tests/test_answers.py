@@ -207,7 +207,8 @@ def test_the_tag_of_a_listing_in_html_does_not_stand_for_the_one_in_json(shared:
     answers = Answers(FakeHosts(shared))
     resource = shared.lookup(b"/list/")
     assert resource is not None
-    html, json = (b"N" + entity_tag(variant.sha256) for variant in resource.variants)
+    plain = [variant for variant in resource.variants if variant.coding == "identity"]
+    html, json = (b"N" + entity_tag(variant.sha256) for variant in plain)
     accept = b"Aapplication/json"
     assert answers.find(key_of(b"/list/", html), SECOND).status == 304
     assert answers.find(key_of(b"/list/", html, accept), SECOND).status == 200
