@@ -10,7 +10,7 @@ from typing import Final
 
 from ashttpd import __version__
 from ashttpd.config import Config, default_threads
-from ashttpd.http.connection import Limits
+from ashttpd.http.limits import Limits
 from ashttpd.listen import Address, AddressError, parse_address
 from ashttpd.server import run
 from ashttpd.threads.bodies import SEND_BODY

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ashttpd.http.connection import Limits
+from ashttpd.http.limits import Limits
 from ashttpd.listen import Address
 
 

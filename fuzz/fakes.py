@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ashttpd.http.connection import Connection, Limits, Now, Want
+from ashttpd.http.connection import Connection, Now, Want
 from ashttpd.http.dates import Second, second_of
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 from ashttpd.http.request import parse_key
 from ashttpd.http.scan import Scan

@@ -7,7 +7,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from ashttpd.http.scan import MAX_FIELDS, MAX_HEAD_BYTES, MAX_METHOD_BYTES, MAX_TARGET_BYTES
+from ashttpd.http.limits import Limits
+from ashttpd.http.scan import MAX_METHOD_BYTES
+
+LIMITS: Final = Limits()
 
 TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TARGET_BYTES: Final = bytes(b for b in range(0x21, 0x7F) if b != ord("#"))
@@ -167,19 +170,19 @@ def _near(draw: st.DrawFn, bound: int) -> int:
 
 
 def _padded(draw: st.DrawFn, wire: bytes) -> bytes:
-    missing = _near(draw, MAX_HEAD_BYTES) - len(wire) - len(b"Padding:\r\n")
+    missing = _near(draw, LIMITS.head_bytes) - len(wire) - len(b"Padding:\r\n")
     return wire[:-2] + b"Padding:" + b"p" * missing + b"\r\n\r\n"
 
 
 def _crowded(draw: st.DrawFn, wire: bytes) -> bytes:
     present = wire.count(b"\r\n") - 2
-    return wire[:-2] + b"x:\r\n" * max(0, _near(draw, MAX_FIELDS) - present) + b"\r\n"
+    return wire[:-2] + b"x:\r\n" * max(0, _near(draw, LIMITS.head_fields) - present) + b"\r\n"
 
 
 def _long_target(draw: st.DrawFn, wire: bytes) -> bytes:
     method, _, rest = wire.partition(b" ")
     target, _, rest = rest.partition(b" ")
-    padding = b"t" * max(0, _near(draw, MAX_TARGET_BYTES) - len(target))
+    padding = b"t" * max(0, _near(draw, LIMITS.target_bytes) - len(target))
     return method + b" " + target + padding + b" " + rest
 
 

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ashttpd.http.errors import HTTPError
-from ashttpd.http.scan import ANSWERS, MAX_HEAD_BYTES, Fault, scan_slowly
-from fuzz.strategies import WIRES, Head, heads
+from ashttpd.http.limits import Limits
+from ashttpd.http.scan import ANSWERS, Fault, scan_slowly
+from fuzz.strategies import LIMITS, WIRES, Head, heads
 
 try:
     from ashttpd.http import _scan
@@ -21,7 +22,7 @@ except ImportError:  # pragma: no cover  # no compiler was at hand
     pytest.skip("the scan was not compiled", allow_module_level=True)
 
 _PROT_NONE: Final = 0
-_PAGES: Final = 16
+_PAGES: Final = 32
 
 
 class Fenced:
@@ -56,26 +57,36 @@ KEY = Fenced()
 Verdict = tuple[int, bytes] | Fault | None
 
 
-def scan_compiled(pointer: Any, offset: int, length: int) -> Verdict:
-    max_key = _scan.lib.ashttpd_max_key()
-    key = KEY.at_end(bytes(max_key))
-    packed = _scan.lib.ashttpd_scan(pointer, offset, length, key)
+def scan_compiled(limits: Limits, pointer: Any, offset: int, length: int) -> Verdict:
+    numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
+    c_limits = _scan.ffi.new("struct ashttpd_limits *", numbers)
+    key = KEY.at_end(bytes(_scan.lib.ashttpd_max_key(c_limits)))
+    packed = _scan.lib.ashttpd_scan(c_limits, pointer, offset, length, key)
     if packed < 0:
         return Fault(-packed)
     return (packed & 0xFFFFFFFF, _scan.ffi.buffer(key, packed >> 32)[:]) if packed else None
 
 
-def scan_with_twin(data: bytes, offset: int) -> Verdict:
+def scan_with_twin(limits: Limits, data: bytes, offset: int) -> Verdict:
     try:
-        return scan_slowly(data, offset)
+        return scan_slowly(data, offset, limits)
     except HTTPError as error:
         return next(f for f, answer in ANSWERS.items() if answer == (error.status, str(error)))
 
 
-def check_agreement(data: bytes, offset: int) -> None:
-    expected = scan_with_twin(data, offset)
-    assert scan_compiled(INPUT.at_end(data), offset, len(data)) == expected
-    assert scan_compiled(INPUT.at_start(data), offset, len(data)) == expected
+def check_agreement(data: bytes, offset: int, limits: Limits = LIMITS) -> None:
+    expected = scan_with_twin(limits, data, offset)
+    assert scan_compiled(limits, INPUT.at_end(data), offset, len(data)) == expected
+    assert scan_compiled(limits, INPUT.at_start(data), offset, len(data)) == expected
+
+
+# Small ones are reached by most heads, the large ones by those that are made to.
+SETTINGS = st.builds(
+    Limits,
+    head_bytes=st.integers(1, 300) | st.just(65_536),
+    target_bytes=st.integers(1, 40) | st.just(65_536),
+    head_fields=st.integers(1, 8) | st.just(1_000),
+)
 
 
 @given(WIRES, st.binary(max_size=10))
@@ -95,9 +106,18 @@ def test_both_scans_agree_on_every_part_of_a_head(head: Head, cut: int) -> None:
     check_agreement(wire[: len(wire) * cut // 200], 0)
 
 
-@given(st.sampled_from([b"GET /", b"G", b"GET / HTTP/1.1\r\nrange:", b"GET / HTTP/1.1\r\n"]))
-def test_the_longest_keys_stay_within_their_buffer(start: bytes) -> None:
+@given(WIRES, SETTINGS)
+def test_both_scans_agree_under_any_limits(data: bytes, limits: Limits) -> None:
+    check_agreement(data, 0, limits)
+
+
+@given(
+    st.sampled_from([b"GET /", b"G", b"GET / HTTP/1.1\r\nrange:", b"GET / HTTP/1.1\r\n"]),
+    st.sampled_from([1_024, LIMITS.head_bytes, 65_536]),
+)
+def test_the_longest_keys_stay_within_their_buffer(start: bytes, head_bytes: int) -> None:
+    limits = Limits(head_bytes=head_bytes, target_bytes=head_bytes, head_fields=head_bytes)
     for filler in (b"a", b"\r\nr", b"\r\nrange:" + b"1" * 1000):
-        wire = start + filler * (MAX_HEAD_BYTES // len(filler))
+        wire = start + filler * (head_bytes // len(filler))
         for end in (b"", b"\r\n\r\n", b" HTTP/1.1\r\n\r\n"):
-            check_agreement(wire[: MAX_HEAD_BYTES - len(end)] + end, 0)
+            check_agreement(wire[: head_bytes - len(end)] + end, 0, limits)

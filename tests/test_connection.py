@@ -7,7 +7,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ashttpd.http.connection import TRANSITIONS, Connection, Event, Limits, State, Want
+from ashttpd.http.connection import TRANSITIONS, Connection, Event, State, Want
+from ashttpd.http.limits import Limits
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Plan
 from ashttpd.http.respond import refuse

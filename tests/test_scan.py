@@ -1,41 +1,41 @@
 """The scan: every case by both implementations, whole, byte by byte, and with more behind it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
+from importlib.util import find_spec
 
 import pytest
 
 from ashttpd.http.connection import Want
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.limits import Limits
 from ashttpd.http.respond import refuse
-from ashttpd.http.scan import (
-    ANSWERS,
-    MAX_FIELDS,
-    MAX_HEAD_BYTES,
-    MAX_METHOD_BYTES,
-    MAX_TARGET_BYTES,
-    Fault,
-    Scan,
-    make_scan,
-    scan_slowly,
-)
+from ashttpd.http.scan import ANSWERS, MAX_METHOD_BYTES, Fault, Scan, make_scan, scan_slowly
 from fuzz.fakes import NOW, bytewise, connect, talk
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: n\r\n\r\n"
 NEXT_KEY = b"1k-GET /next\nHn\n"
 
 
+LIMITS = Limits()
+MakeScan = Callable[[Limits], Scan]
+
+
 @pytest.fixture(params=["compiled", "twin"])
-def scan(request: pytest.FixtureRequest) -> Iterator[Scan]:
+def make(request: pytest.FixtureRequest) -> MakeScan:
     if request.param == "twin":
-        yield scan_slowly
-        return
-    compiled = make_scan()
-    if compiled is scan_slowly:
+        return lambda limits: partial(scan_slowly, limits=limits)
+    if find_spec("ashttpd.http._scan") is None:
         assert "ASHTTPD_REQUIRE_EXTENSIONS" not in os.environ, "the scan was not compiled"
         pytest.skip("the scan was not compiled: no compiler, or the build was not run")
-    yield compiled
+    return make_scan
+
+
+@pytest.fixture
+def scan(make: MakeScan) -> Scan:
+    return make(LIMITS)
 
 
 def get(*lines: bytes) -> bytes:
@@ -294,23 +294,26 @@ def of_method(size: int) -> bytes:
 
 
 ACCEPTED |= {
-    "a head of the limit": (of_head(MAX_HEAD_BYTES), b"1k-GET /\nHa\n"),
+    "a head of the limit": (of_head(LIMITS.head_bytes), b"1k-GET /\nHa\n"),
     "a target of the limit": (
-        of_target(MAX_TARGET_BYTES),
-        b"1k-GET /%b\nHa\n" % (b"t" * (MAX_TARGET_BYTES - 1)),
+        of_target(LIMITS.target_bytes),
+        b"1k-GET /%b\nHa\n" % (b"t" * (LIMITS.target_bytes - 1)),
     ),
-    "as many fields as may be": (of_fields(MAX_FIELDS), b"1k-GET /\nHa\n"),
+    "as many fields as may be": (of_fields(LIMITS.head_fields), b"1k-GET /\nHa\n"),
     "a method of the limit": (
         of_method(MAX_METHOD_BYTES),
         b"1k-%b /\nHa\n" % (b"M" * MAX_METHOD_BYTES),
     ),
 }
 REFUSED |= {
-    "a head over the limit": (of_head(MAX_HEAD_BYTES + 1), Fault.HEAD_TOO_LARGE),
-    "a line that does not end": (get()[:-2] + b"x" * MAX_HEAD_BYTES, Fault.HEAD_TOO_LARGE),
-    "a target over the limit": (of_target(MAX_TARGET_BYTES + 1), Fault.TARGET_TOO_LONG),
-    "a request line that does not end": (b"GET /" + b"x" * MAX_HEAD_BYTES, Fault.TARGET_TOO_LONG),
-    "more fields than may be": (of_fields(MAX_FIELDS + 1), Fault.TOO_MANY_FIELDS),
+    "a head over the limit": (of_head(LIMITS.head_bytes + 1), Fault.HEAD_TOO_LARGE),
+    "a line that does not end": (get()[:-2] + b"x" * LIMITS.head_bytes, Fault.HEAD_TOO_LARGE),
+    "a target over the limit": (of_target(LIMITS.target_bytes + 1), Fault.TARGET_TOO_LONG),
+    "a request line that does not end": (
+        b"GET /" + b"x" * LIMITS.head_bytes,
+        Fault.TARGET_TOO_LONG,
+    ),
+    "more fields than may be": (of_fields(LIMITS.head_fields + 1), Fault.TOO_MANY_FIELDS),
     "a method over the limit": (of_method(MAX_METHOD_BYTES + 1), Fault.METHOD_TOO_LONG),
 }
 
@@ -407,8 +410,49 @@ def test_a_part_of_a_head_is_not_enough(scan: Scan, part: bytes) -> None:
 
 
 def test_the_limit_of_a_head_counts_from_its_start(scan: Scan) -> None:
-    head = of_head(MAX_HEAD_BYTES)
-    assert scan(NEXT * 3 + head + NEXT, len(NEXT) * 3) == (MAX_HEAD_BYTES, b"1k-GET /\nHa\n")
+    head = of_head(LIMITS.head_bytes)
+    assert scan(NEXT * 3 + head + NEXT, len(NEXT) * 3) == (LIMITS.head_bytes, b"1k-GET /\nHa\n")
+
+
+def fault_of(scan: Scan, head: bytes) -> Fault | None:
+    """Return why a head is refused, or None where it is taken whole."""
+    try:
+        scanned = scan(head, 0)
+    except HTTPError as error:
+        return next(f for f, answer in ANSWERS.items() if answer == (error.status, str(error)))
+    assert scanned is not None
+    assert scanned[0] == len(head)
+    return None
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(head_bytes=1_024, target_bytes=256, head_fields=8),
+        Limits(head_bytes=1_025, target_bytes=900, head_fields=100),
+        Limits(head_bytes=65_536, target_bytes=65_000, head_fields=1_000),
+    ],
+    ids=lambda limits: str(limits.head_bytes),
+)
+def test_each_limit_of_a_head_can_be_set(make: MakeScan, limits: Limits) -> None:
+    scan = make(limits)
+    assert fault_of(scan, of_head(limits.head_bytes)) is None
+    assert fault_of(scan, of_head(limits.head_bytes + 1)) is Fault.HEAD_TOO_LARGE
+    assert fault_of(scan, of_target(limits.target_bytes)) is None
+    assert fault_of(scan, of_target(limits.target_bytes + 1)) is Fault.TARGET_TOO_LONG
+    assert fault_of(scan, of_fields(limits.head_fields)) is None
+    assert fault_of(scan, of_fields(limits.head_fields + 1)) is Fault.TOO_MANY_FIELDS
+
+
+@pytest.mark.parametrize("head_bytes", [1_024, 65_536])
+def test_a_head_of_the_limit_is_answered_byte_by_byte_and_one_beyond_is_not(
+    make: MakeScan, head_bytes: int
+) -> None:
+    limits = Limits(head_bytes=head_bytes)
+    for head, keys in ((of_head(head_bytes), [b"1k-GET /\nHa\n"]), (of_head(head_bytes + 1), [])):
+        connection, source = connect(make(limits), limits)
+        talk(connection, bytewise(head))
+        assert source.keys == keys
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from ashttpd.http.connection import Limits, State
+from ashttpd.http.connection import State
 from ashttpd.http.dates import Second
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Extent, Plan
 from ashttpd.threads.bodies import AT_ONCE_BYTES, send_with_sendfile
 from ashttpd.threads.client import Client

@@ -11,5 +11,6 @@ ffibuilder.cdef((_HERE / "scan.h").read_text())
 ffibuilder.set_source(
     "ashttpd.http._scan",
     (_HERE / "scan.c").read_text(),
+    include_dirs=[str(_HERE)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
 )

@@ -15,10 +15,11 @@ from typing import Final, Protocol
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.framing import Body, body_of
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 from ashttpd.http.request import closing, take_framing
 from ashttpd.http.respond import refuse
-from ashttpd.http.scan import MAX_HEAD_BYTES, Scan
+from ashttpd.http.scan import Scan
 
 
 class Source(Protocol):
@@ -87,24 +88,6 @@ class Want(Enum):
     READ = "read"
     SHUTDOWN = "shut our side down, then read"
     CLOSE = "close"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a connection may take; seconds, and bytes where it says so."""
-
-    # Browsers reuse connections for a minute or two; an idle one costs about a kilobyte.
-    idle_seconds: float = 60.0
-    # A head comes in one segment or a few; what takes longer is broken or an attack.
-    head_seconds: float = 10.0
-    # Without a byte taken for so long, a reader is gone.
-    stall_seconds: float = 60.0
-    # How long, and for how much, a peer that still sends is listened to after the last answer.
-    linger_seconds: float = 5.0
-    linger_bytes: int = 1 << 20
-    # Nobody asks for a request's body here; a small one is read so that the connection persists.
-    body_seconds: float = 30.0
-    body_bytes: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +175,7 @@ class Connection:
         assert self._partial is not None
         self._partial.append(data)
         self._partial_size += len(data)
-        if b"\n" not in data and self._partial_size < MAX_HEAD_BYTES:
+        if b"\n" not in data and self._partial_size < self._limits.head_bytes:
             return Want.READ
         self._inbox = b"".join(self._partial)
         self._offset = 0

@@ -3,10 +3,12 @@
  * scan.py documents the key and the errors, and holds this function's twin in Python, which has to
  * agree with it on every input. Lines are judged one by one in their order, so that the verdict does
  * not depend on how the bytes arrived. Reads only [offset, length) of data; writes less than
- * ashttpd_max_key() bytes of key.
+ * ashttpd_max_key() bytes of key, which grow with the limits that it is given.
  */
 #include <stdint.h>
 #include <string.h>
+
+#include "scan.h"
 
 /* The numbers of scan.py's Fault; negative as results. */
 enum fault {
@@ -16,7 +18,7 @@ enum fault {
     TOO_MANY_FIELDS, METHOD_TOO_LONG,
 };
 
-enum { MAX_HEAD_BYTES = 16384, MAX_TARGET_BYTES = 8192, MAX_FIELDS = 100, MAX_METHOD_BYTES = 32 };
+enum { MAX_METHOD_BYTES = 32 };
 /* A key repeats bytes of the head and adds at most this: three flags and the ends of two lines. */
 enum { KEY_OVERHEAD_BYTES = 64 };
 
@@ -51,7 +53,10 @@ struct key {
     size_t length_digits;
 };
 
-int32_t ashttpd_max_key(void) { return MAX_HEAD_BYTES + KEY_OVERHEAD_BYTES; }
+int32_t ashttpd_max_key(const struct ashttpd_limits *limits)
+{
+    return limits->head_bytes + KEY_OVERHEAD_BYTES;
+}
 
 static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; }
 
@@ -128,7 +133,8 @@ static int scan_version(struct key *key, const uint8_t *p, size_t n)
     return 0;
 }
 
-static int scan_request_line(struct key *key, const uint8_t *p, const uint8_t *end)
+static int scan_request_line(struct key *key, const uint8_t *p, const uint8_t *end,
+                             const struct ashttpd_limits *limits)
 {
     size_t method = span(p, end, TOKEN);
     if (method == 0 || p + method == end || p[method] != ' ')
@@ -137,7 +143,7 @@ static int scan_request_line(struct key *key, const uint8_t *p, const uint8_t *e
         return METHOD_TOO_LONG;
     const uint8_t *target = p + method + 1;
     size_t n = span(target, end, TARGET);
-    if (n > MAX_TARGET_BYTES)
+    if (n > (size_t)limits->target_bytes)
         return TARGET_TOO_LONG;
     if (n == 0 || (target + n < end && target[n] != ' '))
         return BAD_TARGET;
@@ -300,16 +306,17 @@ static int finish(struct key *key)
     return 0;
 }
 
-int64_t ashttpd_scan(const char *data, int32_t offset, int32_t length, char *out)
+int64_t ashttpd_scan(const struct ashttpd_limits *limits, const char *data, int32_t offset,
+                     int32_t length, char *out)
 {
     const uint8_t *start = (const uint8_t *)data + offset, *p = start;
     const uint8_t *stop = (const uint8_t *)data + length;
-    int full = stop - start >= MAX_HEAD_BYTES;
+    int full = stop - start >= limits->head_bytes;
     struct key key = { .start = out, .end = out + 3 };
     int fields = -1; /* the request line is no field */
 
     if (full)
-        stop = start + MAX_HEAD_BYTES;
+        stop = start + limits->head_bytes;
     /* One empty line before a request line is let pass (RFC 9112 section 2.2). */
     if (stop - p >= 2 && p[0] == '\r' && p[1] == '\n')
         p += 2;
@@ -334,8 +341,8 @@ int64_t ashttpd_scan(const char *data, int32_t offset, int32_t length, char *out
             return fault ? -fault
                          : (int64_t)(key.end - key.start) << 32 | (int64_t)(p - start);
         }
-        int fault = fields < 0 ? scan_request_line(&key, line, end)
-                  : fields == MAX_FIELDS ? TOO_MANY_FIELDS : scan_field(&key, line, end);
+        int fault = fields < 0 ? scan_request_line(&key, line, end, limits)
+                  : fields == limits->fields ? TOO_MANY_FIELDS : scan_field(&key, line, end);
         if (fault)
             return -fault;
         fields++;

@@ -31,16 +31,13 @@ was at hand.
 import re
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.limits import Limits
 
-# Browsers stay under 2 KiB, big cookies under 8; nginx allows 32, h2o 64.
-MAX_HEAD_BYTES: Final = 16_384
-# RFC 9110 section 4.1 asks for 8,000 at least.
-MAX_TARGET_BYTES: Final = 8_192
-MAX_FIELDS: Final = 100
 # The longest registered method has 17.
 MAX_METHOD_BYTES: Final = 32
 
@@ -73,7 +70,7 @@ ANSWERS: Final[dict[Fault, tuple[HTTPStatus, str]]] = {
     Fault.BAD_TARGET: (_BAD, "no form of request target"),
     Fault.TARGET_TOO_LONG: (
         HTTPStatus.REQUEST_URI_TOO_LONG,
-        f"a target of more than {MAX_TARGET_BYTES} bytes",
+        "a target that is too long",
     ),
     Fault.BAD_VERSION: (_BAD, "no HTTP version at the end of the request line"),
     Fault.UNSUPPORTED_VERSION: (
@@ -97,17 +94,19 @@ ANSWERS: Final[dict[Fault, tuple[HTTPStatus, str]]] = {
     ),
     Fault.HEAD_TOO_LARGE: (
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"a head of more than {MAX_HEAD_BYTES} bytes",
+        "a head that is too large",
     ),
     Fault.TOO_MANY_FIELDS: (
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"more than {MAX_FIELDS} fields",
+        "too many fields",
     ),
     Fault.METHOD_TOO_LONG: (
         HTTPStatus.NOT_IMPLEMENTED,
         f"a method of more than {MAX_METHOD_BYTES} bytes",
     ),
 }
+
+_DEFAULT_LIMITS: Final = Limits()
 
 # Takes a buffer and where the head starts in it; returns the length of the head and its key, or
 # None for "not enough bytes yet"; raises HTTPError. A scan belongs to one thread.
@@ -144,7 +143,8 @@ class _FaultError(Exception):
 class _Head:
     """What the twin gathers line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.target_bytes = limits.target_bytes
         self.key: list[bytes] = []
         self.minor = 0
         self.host_from_target = False
@@ -161,7 +161,7 @@ class _Head:
             raise _FaultError(Fault.METHOD_TOO_LONG)
         rest = line[len(method) + 1 :]
         target = _TARGET.match(rest)[0]  # type: ignore[index]  # matches the empty string too
-        if len(target) > MAX_TARGET_BYTES:
+        if len(target) > self.target_bytes:
             raise _FaultError(Fault.TARGET_TOO_LONG)
         if not target or rest[len(target) : len(target) + 1] not in (b"", b" "):
             raise _FaultError(Fault.BAD_TARGET)
@@ -253,9 +253,9 @@ class _Head:
         return flags + b"\n".join(self.key) + b"\n"
 
 
-def _scan_lines(data: bytes, offset: int) -> tuple[int, bytes] | None:
-    window = data[offset : offset + MAX_HEAD_BYTES]
-    full = len(window) == MAX_HEAD_BYTES
+def _scan_lines(data: bytes, offset: int, limits: Limits) -> tuple[int, bytes] | None:
+    window = data[offset : offset + limits.head_bytes]
+    full = len(window) == limits.head_bytes
     position = 2 if window.startswith(b"\r\n") else 0
     head: _Head | None = None
     fields = 0
@@ -273,11 +273,11 @@ def _scan_lines(data: bytes, offset: int) -> tuple[int, bytes] | None:
             raise _FaultError(Fault.BAD_LINE_END)
         line = line[:-1]
         if head is None:
-            head = _Head()
+            head = _Head(limits)
             head.request_line(line)
         elif not line:
             return position, head.finish()
-        elif fields == MAX_FIELDS:
+        elif fields == limits.head_fields:
             raise _FaultError(Fault.TOO_MANY_FIELDS)
         else:
             head.field(line)
@@ -288,26 +288,31 @@ def _error(fault: Fault) -> HTTPError:
     return HTTPError(*ANSWERS[fault])
 
 
-def scan_slowly(data: bytes, offset: int) -> tuple[int, bytes] | None:
+def scan_slowly(
+    data: bytes, offset: int, limits: Limits = _DEFAULT_LIMITS
+) -> tuple[int, bytes] | None:
     """Scan in plain Python; see `Scan` for what goes in and out."""
     try:
-        return _scan_lines(data, offset)
+        return _scan_lines(data, offset, limits)
     except _FaultError as fault:
         raise _error(fault.args[0]) from None
 
 
-def make_scan() -> Scan:
+def make_scan(limits: Limits = _DEFAULT_LIMITS) -> Scan:
     """Return a scan for one thread: the compiled one where it was built, else the twin."""
     try:
         from ashttpd.http._scan import ffi, lib
     except ImportError:
-        return scan_slowly
+        return partial(scan_slowly, limits=limits)
     c_scan = lib.ashttpd_scan
-    key = ffi.new("char[]", lib.ashttpd_max_key())
+    c_limits = ffi.new(
+        "struct ashttpd_limits *", (limits.head_bytes, limits.target_bytes, limits.head_fields)
+    )
+    key = ffi.new("char[]", lib.ashttpd_max_key(c_limits))
     key_bytes = ffi.buffer(key)
 
     def scan(data: bytes, offset: int) -> tuple[int, bytes] | None:
-        packed = c_scan(data, offset, len(data), key)
+        packed = c_scan(c_limits, data, offset, len(data), key)
         if packed > 0:
             return packed & 0xFFFFFFFF, key_bytes[: packed >> 32]
         if packed == 0:

@@ -7,11 +7,12 @@ from cffi import FFI
 _HERE = Path(__file__).parent
 
 ffibuilder = FFI()
-ffibuilder.cdef((_HERE / "turn.h").read_text())
+# The scan is one piece of code, whoever calls it.
+_SCAN = _HERE.parent / "http"
+ffibuilder.cdef((_SCAN / "scan.h").read_text() + (_HERE / "turn.h").read_text())
 ffibuilder.set_source(
     "ashttpd.threads._turn",
     (_HERE / "turn.c").read_text(),
-    # The scan is one piece of code, whoever calls it.
-    include_dirs=[str(_HERE.parent / "http")],
+    include_dirs=[str(_SCAN)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
 )

@@ -4,10 +4,15 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 from ashttpd.threads._turn import ffi, lib
 from ashttpd.threads.plain import address_of, unsent
 from ashttpd.threads.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
+
+# Every socket of a turn has room to bring as much as it may, and hardly any does: pages that nobody
+# has written to cost nothing.
+_untouched = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 def _check(result: int) -> int:
@@ -19,12 +24,15 @@ def _check(result: int) -> int:
 class CompiledSockets:
     """Sockets with the compiled turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         """Own no socket yet."""
         self._epoll = _check(lib.ashttpd_epoll())
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         _check(lib.ashttpd_add(self._epoll, [self._wake], 1, Mode.WAKE))
-        self._buffer = ffi.new("char[]", lib.BUFFER_BYTES)
+        self._limits = ffi.new(
+            "struct ashttpd_limits *", (limits.head_bytes, limits.target_bytes, limits.head_fields)
+        )
+        self._buffer = _untouched("char[]", lib.ashttpd_buffer_bytes(self._limits))
         self.came: Bytes = ffi.buffer(self._buffer)
         # Events of sockets, and one for each plan that may fall short.
         self._events = ffi.new("int32_t[]", 2 * MAX_EVENTS * 4)
@@ -60,7 +68,13 @@ class CompiledSockets:
         plans, sends, events = self._plans, self._sends, self._events
         count = _check(
             lib.ashttpd_turn(
-                self._epoll, sends, len(sends), int(timeout * 1000), self._buffer, events
+                self._epoll,
+                self._limits,
+                sends,
+                len(sends),
+                int(timeout * 1000),
+                self._buffer,
+                events,
             )
         )
         # The plans are kept: they had to live until here, and one may have fallen short.
@@ -99,9 +113,9 @@ class CompiledSockets:
         os.close(self._wake)
 
 
-def make_sockets() -> Sockets:
+def make_sockets(limits: Limits) -> Sockets:
     """Return the sockets of a new worker."""
-    return CompiledSockets()
+    return CompiledSockets(limits)
 
 
 def make_accept() -> Accept:

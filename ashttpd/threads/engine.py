@@ -7,7 +7,7 @@ from socket import socket
 from threading import Thread
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.http.connection import Limits
+from ashttpd.http.limits import Limits
 from ashttpd.threads.acceptor import Acceptor
 from ashttpd.threads.bodies import SendBody
 from ashttpd.threads.worker import HotSource, Worker
@@ -34,7 +34,8 @@ class ThreadsEngine:
     ) -> None:
         """Make the workers; nothing runs before `start`."""
         self._workers = [
-            Worker(make_sockets(), source, limits, send_body, access_log) for _ in range(threads)
+            Worker(make_sockets(limits), source, limits, send_body, access_log)
+            for _ in range(threads)
         ]
         for worker in self._workers:
             worker.join(self._workers)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
-from ashttpd.http.scan import MAX_HEAD_BYTES, make_scan
+from ashttpd.http.scan import make_scan
 from ashttpd.threads.sockets import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
@@ -34,6 +35,8 @@ _INTERESTS: Final = {
     Mode.WRITE: select.EPOLLOUT,
     Mode.WAKE: select.EPOLLIN,
 }
+# As turn.c has it.
+_RECEIVE_BYTES: Final = 16_384
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -53,9 +56,11 @@ def address_of(peer: socket.socket) -> str:
 class PlainSockets:
     """Sockets in plain Python."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         """Own no socket yet."""
-        self._scan = make_scan()
+        self._scan = make_scan(limits)
+        # A whole head is received at once.
+        self._receive_bytes = max(limits.head_bytes, _RECEIVE_BYTES)
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, select.EPOLLIN)
@@ -143,7 +148,7 @@ class PlainSockets:
         if mode is Mode.WRITE:
             return [(Kind.WRITABLE << KIND_SHIFT | fd, 0, 0, 0)]
         try:
-            data = self._peers[fd].recv(MAX_HEAD_BYTES)
+            data = self._peers[fd].recv(self._receive_bytes)
         except BlockingIOError:
             return []
         except OSError:
@@ -219,9 +224,9 @@ def accept(listener: socket.socket, most: int) -> Sequence[int]:
     return accepted
 
 
-def make_sockets() -> Sockets:
+def make_sockets(limits: Limits) -> Sockets:
     """Return the sockets of a new worker."""
-    return PlainSockets()
+    return PlainSockets(limits)
 
 
 def make_accept() -> Accept:

@@ -17,9 +17,9 @@ enum mode { HEADS, RAW, WRITE, WAKE };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_WRITABLE, KIND_SHORT, KIND_WAKE };
 enum {
     MAX_EVENTS = 64,
-    /* A whole head fits, and what most clients pipeline. */
-    RECEIVE_BYTES = MAX_HEAD_BYTES,
-    BUFFER_BYTES = MAX_EVENTS * (RECEIVE_BYTES + MAX_HEAD_BYTES + KEY_OVERHEAD_BYTES),
+    /* What is received of a socket at a time, if a head may not be larger: what most clients pipeline,
+     * and enough of a body for one call. */
+    RECEIVE_BYTES = 16384,
     KIND_SHIFT = 24,
     WITH_FILE = 1 << 30,
     LAST = 1 << 29,
@@ -119,9 +119,21 @@ static int32_t *send_all(int epoll, const int64_t *sends, int count, int32_t *ev
     return event;
 }
 
-int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout, char *buffer,
-                 int32_t *events)
+/* A whole head is received at once. */
+static int32_t receive_bytes(const struct ashttpd_limits *limits)
 {
+    return limits->head_bytes > RECEIVE_BYTES ? limits->head_bytes : RECEIVE_BYTES;
+}
+
+int32_t ashttpd_buffer_bytes(const struct ashttpd_limits *limits)
+{
+    return MAX_EVENTS * (receive_bytes(limits) + ashttpd_max_key(limits));
+}
+
+int ashttpd_turn(int epoll, const struct ashttpd_limits *limits, const int64_t *sends,
+                 int send_numbers, int timeout, char *buffer, int32_t *events)
+{
+    size_t most = (size_t)receive_bytes(limits);
     struct epoll_event ready[MAX_EVENTS];
     int32_t *event = send_all(epoll, sends, send_numbers, events);
     int32_t used = 0;
@@ -144,13 +156,13 @@ int ashttpd_turn(int epoll, const int64_t *sends, int send_numbers, int timeout,
             event = put_event(event, KIND_WAKE, fd, 0, 0, 0);
             continue;
         }
-        ssize_t n = recv(fd, buffer + used, RECEIVE_BYTES, MSG_DONTWAIT);
+        ssize_t n = recv(fd, buffer + used, most, MSG_DONTWAIT);
         if (n <= 0) {
             if (n == 0 || (errno != EAGAIN && errno != EINTR))
                 event = put_event(event, KIND_END, fd, n ? errno : 0, 0, 0);
             continue;
         }
-        int64_t scanned = mode == HEADS ? ashttpd_scan(buffer + used, 0, (int32_t)n,
+        int64_t scanned = mode == HEADS ? ashttpd_scan(limits, buffer + used, 0, (int32_t)n,
                                                        buffer + used + n) : 0;
         /* With a body behind it a head is not the whole request, wherever it ends. */
         int whole = scanned > 0 && (scanned & 0xffffffff) == n && buffer[used + n + 2] == '-';

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.http.connection import Connection, Limits, Now, Source, State, Want
+from ashttpd.http.connection import Connection, Now, Source, State, Want
 from ashttpd.http.dates import Second, second_of
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, Plan
 from ashttpd.http.scan import make_scan
 from ashttpd.threads.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
@@ -68,7 +69,7 @@ class Worker:
         self._limits = limits
         self._send_body = send_body
         self._access_log = access_log
-        self._scan = make_scan()
+        self._scan = make_scan(limits)
         self._pool: Sequence[Worker] = (self,)
         self._drain_deadline: float | None = None
         self._now = read_clocks()
