@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +9,14 @@ from typing import Final
 
 from ashttpd import __version__
 from ashttpd.config import Config, default_threads
-from ashttpd.http.limits import Limits
 from ashttpd.listen import Address, AddressError, parse_address
+from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
 from ashttpd.threads.bodies import SEND_BODY
 
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
 MAX_THREADS: Final = 256
-# Deadlines are looked at once a second; less than this would end connections that are in use.
-MIN_SECONDS: Final = 0.1
-MAX_SECONDS: Final = 86_400
 
 _DESCRIPTION: Final = """\
 Serve every webroot of a directory, each under its file's name as the host name:
@@ -52,32 +48,6 @@ def _address(text: str) -> Address:
         return parse_address(text)
     except AddressError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _number_of_seconds(text: str, least: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not least <= seconds <= MAX_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds from {least:g} to {MAX_SECONDS}"
-        )
-    return seconds
-
-
-def _drain_seconds(text: str) -> float:
-    return _number_of_seconds(text, 0)
-
-
-def _seconds(text: str) -> float:
-    return _number_of_seconds(text, MIN_SECONDS)
-
-
-def _threads(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MAX_THREADS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_THREADS}")
-    return int(text)
 
 
 def _processes(text: str) -> int:
@@ -122,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads",
         metavar="N",
-        type=_threads,
+        type=number_from(1, MAX_THREADS),
         default=default_threads(),
         help="workers of the pool, each of which may wait for a disk (default: %(default)s here)",
     )
@@ -142,29 +112,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--drain-seconds",
         metavar="S",
-        type=_drain_seconds,
+        type=seconds_from(0),
         default=DEFAULT_DRAIN_SECONDS,
         help="how long responses under way may take after SIGTERM (default: %(default)g)",
     )
-    _add_limits(parser)
     parser.add_argument("--version", action="version", version=f"ashttpd {__version__}")
+    add_limits(parser)
     return parser
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    limits = Limits()
-    for name, default, text in (
-        ("idle", limits.idle_seconds, "a connection may wait for its next request"),
-        ("head", limits.head_seconds, "a request's head may take to come"),
-        ("stall", limits.stall_seconds, "a client may take nothing of a response"),
-    ):
-        parser.add_argument(
-            f"--{name}-seconds",
-            metavar="S",
-            type=_seconds,
-            default=default,
-            help=f"how long {text} (default: %(default)g)",
-        )
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -175,11 +129,7 @@ def _config(options: argparse.Namespace) -> Config:
         io=options.io,
         access_log=None if options.access_log == "off" else options.access_log,
         drain_seconds=options.drain_seconds,
-        limits=Limits(
-            idle_seconds=options.idle_seconds,
-            head_seconds=options.head_seconds,
-            stall_seconds=options.stall_seconds,
-        ),
+        limits=limits_of(options),
     )
 
 

@@ -1,11 +1,14 @@
 """The command line: what it takes, what it refuses, and how it says so."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from ashttpd import __version__
 from ashttpd.cli import MAX_THREADS, main, make_parser
+from ashttpd.http.limits import Limits
+from ashttpd.options import limits_of
 from tests.servers import Server, run_program, serving
 
 
@@ -32,6 +35,18 @@ def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 100
+
+
+def test_every_limit_is_an_option_with_the_default_of_the_limits() -> None:
+    defaults = make_parser().parse_args(["vhosts"])
+    for limit in fields(Limits):
+        assert getattr(defaults, limit.name) == limit.default
+    assert limits_of(defaults) == Limits()
+
+
+def test_the_bounds_of_a_limit_are_allowed_themselves() -> None:
+    options = make_parser().parse_args(["--head-bytes", "1024", "--body-bytes", "0", "vhosts"])
+    assert limits_of(options) == Limits(head_bytes=1024, body_bytes=0)
 
 
 def test_the_version_is_told() -> None:
@@ -62,6 +77,16 @@ def test_the_version_is_told() -> None:
         (["--head-seconds", "inf", "."], "'inf' is not a number of seconds"),
         (["--drain-seconds", "soon", "."], "'soon' is not a number of seconds"),
         (["--stall-seconds", "86401", "."], "'86401' is not a number of seconds"),
+        (["--head-bytes", "1023", "."], "'1023' is not a number from 1024 to 65536"),
+        (["--head-bytes", "65537", "."], "'65537' is not a number from 1024 to 65536"),
+        (["--target-bytes", "16k", "."], "'16k' is not a number from 256 to 65536"),
+        (["--head-fields", "0", "."], "'0' is not a number from 8 to 1000"),
+        (["--body-bytes", "-1", "."], "--body-bytes"),
+        (["--body-bytes", "1073741825", "."], "is not a number from 0 to 1073741824"),
+        (["--body-bytes", "9" * 5000, "."], "is not a number from 0 to 1073741824"),
+        (["--body-seconds", "0", "."], "'0' is not a number of seconds from 0.1"),
+        (["--linger-seconds", "1m", "."], "'1m' is not a number of seconds from 0.1"),
+        (["--linger-bytes", "1.5", "."], "'1.5' is not a number from 0 to 1073741824"),
         (["--unknown", "."], "--unknown"),
     ],
 )

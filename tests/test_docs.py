@@ -2,12 +2,14 @@
 
 import argparse
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import ashttpd.cli
 import mkroot.cli
+from ashttpd.http.limits import Limits
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -28,6 +30,14 @@ def test_every_option_is_in_the_documents(parser: argparse.ArgumentParser, docum
     named = set(re.findall(r"--[a-z-]+", text))
     options = {name for name in parser._option_string_actions if name.startswith("--")}
     assert options - named <= {"--help", "--version"}
+
+
+def test_the_table_of_limits_has_each_with_its_default() -> None:
+    text = (PROJECT / "docs" / "serving.md").read_text()
+    rows = dict(re.findall(r"^\| `--([a-z-]+)` \| (\w+) \|", text, re.MULTILINE))
+    assert rows == {
+        limit.name.replace("_", "-"): f"{limit.default:.0f}" for limit in fields(Limits)
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
