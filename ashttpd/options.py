@@ -65,7 +65,14 @@ _OPTIONS: Final = (
     ),
     _Option("body_seconds", "how long a request's body may take to come; beyond it 408"),
     _Option("idle_seconds", "how long a connection may wait for its next request"),
+    _Option("max_requests", "requests per connection; 0 is no limit", (0, 10**9)),
     _Option("stall_seconds", "how long a client may take nothing of a response"),
+    _Option(
+        "min_send_rate",
+        "bytes per second that a client has to take of a response, on average over "
+        "--stall-seconds; 0 is no limit",
+        (0, 10**6),
+    ),
     _Option("linger_seconds", "how long a client that still sends is heard out after an error"),
     _Option("linger_bytes", "how much a client that still sends is heard out for", (0, 1 << 30)),
 )

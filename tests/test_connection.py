@@ -1,6 +1,7 @@
 """One connection: order, persistence, deadlines and ends, for any bytes in any division."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
@@ -13,7 +14,7 @@ from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Plan
 from ashttpd.http.respond import refuse
 from ashttpd.http.scan import make_scan
-from fuzz.fakes import NOW, at, bytewise, connect, talk
+from fuzz.fakes import NOW, at, bytewise, connect, echo, talk
 from fuzz.strategies import WIRES, heads
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -28,7 +29,9 @@ WAITING = POST[:-2] + b"Expect: 100-continue\r\n\r\n"
 LIMITS = Limits(
     idle_seconds=60,
     head_seconds=10,
+    max_requests=6,
     stall_seconds=30,
+    min_send_rate=10,
     linger_seconds=5,
     linger_bytes=100,
     body_seconds=20,
@@ -157,7 +160,7 @@ def test_half_a_body_that_expires_is_answered_with_408() -> None:
     connection.feed(POST, at(5))
     connection.feed(b"x", at(20))
     assert connection.deadline == 25
-    plan = connection.expired(at(25))
+    plan = connection.expired(at(25), 0)
     assert answered(plan) == refuse(HTTPStatus.REQUEST_TIMEOUT).at(NOW.second).head
     assert connection.sent(at(25)) is Want.SHUTDOWN
 
@@ -188,7 +191,7 @@ def test_a_lingering_connection_gets_no_more_time_by_sending() -> None:
 
 def test_half_a_head_that_expires_is_answered_with_408_and_lingers() -> None:
     connection = in_state(State.READING)
-    plan = connection.expired(at(10))
+    plan = connection.expired(at(10), 0)
     assert answered(plan) == refuse(HTTPStatus.REQUEST_TIMEOUT).at(NOW.second).head
     assert connection.sent(at(10)) is Want.SHUTDOWN
     assert connection.feed(HEAD[9:], at(11)) is Want.READ
@@ -200,7 +203,7 @@ def test_half_a_head_that_expires_is_answered_with_408_and_lingers() -> None:
 )
 def test_any_other_state_that_expires_closes(state: State) -> None:
     connection = in_state(state)
-    assert connection.expired(at(100)) is Want.CLOSE
+    assert connection.expired(at(100), 0) is Want.CLOSE
     assert connection.state is State.CLOSED
 
 
@@ -222,10 +225,70 @@ def test_deadlines_follow_what_is_waited_for() -> None:
     assert connection.deadline == 11  # slow bytes win no time
     connection.feed(HEAD[20:], at(10))
     assert connection.deadline == 40  # a reader that may stall
-    connection.progress(at(35))
-    assert connection.deadline == 65
     connection.sent(at(50))
     assert connection.deadline == 110  # the next request
+
+
+def test_a_reader_that_takes_enough_goes_on_and_one_that_takes_less_is_cut_off() -> None:
+    connection = in_state(State.SENDING)
+    assert connection.deadline == 30
+    assert connection.expired(at(30), 1_000) is Want.WAIT
+    assert connection.deadline == 60
+    assert connection.expired(at(60), 700) is Want.WAIT  # 10 a second for 30 seconds
+    assert connection.expired(at(90), 400) is Want.WAIT
+    assert connection.expired(at(120), 101) is Want.CLOSE
+
+
+def test_what_the_kernel_still_sends_of_an_answer_keeps_an_idle_connection_open() -> None:
+    connection = opened()
+    talk(connection, [HEAD])
+    assert connection.expired(at(60), 700) is Want.WAIT
+    assert connection.state is State.IDLE
+    assert connection.expired(at(90), 400) is Want.WAIT
+    assert connection.expired(at(120), 0) is Want.CLOSE
+
+
+def test_each_answer_is_looked_at_anew() -> None:
+    connection = opened()
+    talk(connection, [HEAD])
+    assert connection.expired(at(60), 700) is Want.WAIT
+    talk(connection, [HEAD])
+    assert connection.expired(at(120), 900) is Want.WAIT
+    assert connection.expired(at(150), 899) is Want.CLOSE
+
+
+def test_without_a_rate_a_reader_only_has_to_take_something() -> None:
+    connection = connect(make_scan(), replace(LIMITS, min_send_rate=0))[0]
+    talk(connection, [HEAD])
+    assert connection.expired(at(60), 700) is Want.WAIT
+    assert connection.expired(at(90), 699) is Want.WAIT
+    assert connection.expired(at(120), 699) is Want.CLOSE
+
+
+@pytest.mark.parametrize("split", [bytewise, lambda data: [data]], ids=["bytewise", "whole"])
+def test_the_last_request_that_may_be_is_answered_with_close_and_no_other(
+    split: Callable[[bytes], list[bytes]],
+) -> None:
+    sent, want = talk(opened(), split(HEAD * 8))
+    assert sent == [KEY] * 5 + [LAST_KEY]
+    assert want is (Want.SHUTDOWN if len(split(HEAD)) == 1 else Want.CLOSE)
+
+
+def test_requests_that_the_engine_answered_itself_count() -> None:
+    connection = opened()
+    for _ in range(4):
+        connection.take(HEAD, echo(KEY), NOW)
+        connection.sent(NOW)
+    assert not connection.ending
+    connection.requests += 1
+    assert connection.ending
+    assert talk(connection, [HEAD]) == ([LAST_KEY], Want.CLOSE)
+
+
+def test_without_a_limit_requests_go_on() -> None:
+    connection = connect(make_scan(), replace(LIMITS, max_requests=0))[0]
+    connection.requests = 1 << 40
+    assert talk(connection, [HEAD]) == ([KEY], Want.READ)
 
 
 def test_a_part_of_the_next_head_behind_an_answer_has_the_time_of_a_head() -> None:
@@ -325,11 +388,6 @@ class Peer(RuleBasedStateMachine):
         self.sent.append(self.connection.plan.head)
         self.take(self.connection.sent(NOW))
 
-    @precondition(lambda self: self.connection.plan is not None)
-    @rule()
-    def progress(self) -> None:
-        self.connection.progress(NOW)
-
     @precondition(lambda self: self.want is not Want.CLOSE)
     @rule()
     def drain(self) -> None:
@@ -338,10 +396,12 @@ class Peer(RuleBasedStateMachine):
             self.want = Want.CLOSE
 
     @precondition(lambda self: self.want is not Want.CLOSE)
-    @rule()
-    def expire(self) -> None:
-        self.disturbed = True
-        self.take(self.connection.expired(NOW))
+    @rule(untaken=st.integers(0, 1000))
+    def expire(self, untaken: int) -> None:
+        step = self.connection.expired(NOW, untaken)
+        if step is not Want.WAIT:
+            self.disturbed = True
+            self.take(step)
 
     @rule()
     def lose(self) -> None:

@@ -1,6 +1,8 @@
 """Every engine: what happens at each limit, and just below it, where limits are set by options."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,107 @@ def test_who_is_silent_after_an_error_is_heard_for_so_long(
         assert client.read_rest() == b""
         # Less than the default.
         eventually(lambda: open_sockets(server) == before, 4.5)
+
+
+def test_the_last_request_of_a_connection_is_told_so(engine: Engine, site_vhosts: Path) -> None:
+    with engine.serving(site_vhosts, "--max-requests", "5") as server:
+        with server.connect() as client:
+            client.send(request("/hello.txt") * 8)
+            responses = [client.read() for _ in range(5)]
+            assert [r.fields.get("connection") for r in responses] == [None] * 4 + ["close"]
+            assert client.read_rest() == b""
+        # One by one they may be a few more: those are looked at once a second.
+        with server.connect() as client:
+            count = 0
+
+            def has_ended() -> bool:
+                nonlocal count
+                count += 1
+                response = client.get("/hello.txt")
+                assert response.body == HELLO
+                return response.fields.get("connection") == "close"
+
+            assert eventually(has_ended) < 5
+            assert count >= 5
+            assert client.read_rest() == b""
+
+
+def test_requests_of_a_connection_are_not_counted_with_those_of_another(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    with (
+        engine.serving(site_vhosts, "--max-requests", "1000", "--threads", "1") as server,
+        server.connect() as busy,
+        server.connect() as other,
+    ):
+        assert other.get("/hello.txt").body == HELLO
+        eventually(lambda: busy.get("/hello.txt").fields.get("connection") == "close")
+        response = other.get("/hello.txt")
+        assert (response.body, response.fields.get("connection")) == (HELLO, None)
+
+
+def test_a_reader_that_takes_less_than_the_rate_is_cut_off(
+    engine: Engine, site_vhosts: Path, tmp_path: Path
+) -> None:
+    """At 50 kB/s at most: too slow for one server, and fast enough for another."""
+    log = tmp_path / "access.log"
+    options = ("--stall-seconds", "1", "--access-log", str(log), "--min-send-rate")
+    with (
+        engine.serving(site_vhosts, *options, "500000") as strict,
+        engine.serving(site_vhosts, *options, "1000") as patient,
+        strict.connect(receive_bytes=8192) as cut,
+        patient.connect(receive_bytes=8192) as kept,
+    ):
+        cut.send(request("/20m.bin?cut"))
+        kept.send(request("/20m.bin?kept"))
+
+        def is_cut() -> bool:
+            with suppress(ConnectionError):  # its end may be a reset
+                cut.socket.recv(100)
+            assert kept.socket.recv(100)
+            return "?cut" in log.read_text()
+
+        assert eventually(is_cut) > 1
+        assert "?kept" not in log.read_text()
+
+
+def test_an_answer_in_the_hands_of_the_kernel_may_be_taken_slowly_too(
+    engine: Engine, site_vhosts: Path, content: Mapping[str, bytes]
+) -> None:
+    options = ("--idle-seconds", "1", "--stall-seconds", "1")
+    with (
+        engine.serving(site_vhosts, *options) as server,
+        server.connect(receive_bytes=4096) as client,
+    ):
+        client.send(request("/64k.bin"))
+        taken = bytearray()
+        start = time.monotonic()
+
+        def enough() -> bool:
+            taken.extend(client.socket.recv(30))
+            return len(taken) > 40_000
+
+        eventually(enough)
+        # It was idle for the server all the time.
+        assert time.monotonic() - start > 2.5
+        client.send(request("/hello.txt"))
+        rest = client.read_bytes(65_536 - 40_000)
+        head, _, body = (bytes(taken) + rest).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        left = len(content["64k.bin"]) - len(body)
+        assert body + client.read_bytes(left) == content["64k.bin"]
+        assert client.read().body == HELLO
+
+
+def test_who_takes_nothing_of_an_answer_in_the_hands_of_the_kernel_is_cut_off(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    options = ("--idle-seconds", "1", "--stall-seconds", "1")
+    with (
+        engine.serving(site_vhosts, *options) as server,
+        server.connect(receive_bytes=4096) as client,
+    ):
+        before = open_sockets(server)
+        client.send(request("/64k.bin"))
+        assert client.read_head().status == 200
+        eventually(lambda: open_sockets(server) == before)

@@ -86,6 +86,7 @@ class Want(Enum):
     """What a connection wants of its engine where it has no plan to send."""
 
     READ = "read"
+    WAIT = "go on with what is under way"
     SHUTDOWN = "shut our side down, then read"
     CLOSE = "close"
 
@@ -102,7 +103,8 @@ class Connection:
     """The state of one connection; see the module for the contract.
 
     `deadline` is in seconds of the monotonic clock; past it the engine calls `expired`. `scan` has
-    to be one of the thread that feeds the connection.
+    to be one of the thread that feeds the connection. `requests` is how many were answered; an
+    engine that answers one without this object adds it.
     """
 
     __slots__ = (
@@ -114,12 +116,14 @@ class Connection:
         "_key",
         "_limits",
         "_lingered",
+        "_looked",
         "_offset",
         "_partial",
         "_partial_size",
         "_source",
         "deadline",
         "plan",
+        "requests",
         "scan",
         "state",
     )
@@ -138,6 +142,9 @@ class Connection:
         self._head = self._key = b""
         self._lingered = 0
         self._draining = False
+        # When a peer's taking was looked at last: the number of its request, what it had not taken.
+        self._looked = (-1, 0)
+        self.requests = 0
         self.state = State.IDLE
         self.plan: Plan | None = None
         self.deadline = opened + limits.head_seconds
@@ -146,6 +153,12 @@ class Connection:
     def head(self) -> bytes:
         """The head of the request that the current plan answers, for the log."""
         return self._head or self._inbox[self._head_start : self._offset]
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the next request is to be the last."""
+        most = self._limits.max_requests
+        return self._draining or self.requests >= most - 1 >= 0
 
     def feed(self, data: bytes, now: Now) -> Plan | Want:
         """Take bytes that came, at least one; only after the connection wanted to read."""
@@ -227,7 +240,7 @@ class Connection:
         return self._answer(self._key, now)
 
     def _answer(self, key: bytes, now: Now) -> Plan:
-        if self._draining:
+        if self.ending:
             key = closing(key)
         return self._start(self._source.find(key, now.second), now)
 
@@ -240,6 +253,7 @@ class Connection:
     def _start(self, plan: Plan, now: Now) -> Plan:
         self.state = TRANSITIONS[self.state][Event.ANSWER]
         self.plan = plan
+        self.requests += 1
         self.deadline = now.monotonic + self._limits.stall_seconds
         return plan
 
@@ -253,10 +267,6 @@ class Connection:
             self.deadline = now.monotonic + self._limits.head_seconds
         self.state = TRANSITIONS[self.state][Event.PART]
         return Want.READ
-
-    def progress(self, now: Now) -> None:
-        """Note that the peer took some bytes of the plan."""
-        self.deadline = now.monotonic + self._limits.stall_seconds
 
     def sent(self, now: Now) -> Plan | Want:
         """Note that the whole plan left; returns the next one where a request is waiting."""
@@ -296,9 +306,24 @@ class Connection:
         self.plan = None
         return Want.CLOSE
 
-    def expired(self, now: Now) -> Plan | Want:
-        """Act on a deadline that has passed: 408 for half a request (RFC 9110 section 15.5.9)."""
-        if self.state not in (State.READING, State.SKIPPING):
-            return self.lost()
-        self._partial = self._body = None
-        return self._start(refuse(HTTPStatus.REQUEST_TIMEOUT).at(now.second), now)
+    def expired(self, now: Now, untaken: int) -> Plan | Want:
+        """Act on a deadline that has passed: 408 for half a request (RFC 9110 section 15.5.9).
+
+        `untaken` is how many bytes of its answers the peer has not acknowledged, whether they have
+        left us or not. While it takes them fast enough it may go on, also where nothing is left to
+        send: what lies in the kernel would be lost if the peer asked for more after the end.
+        """
+        if self.state in (State.READING, State.SKIPPING):
+            self._partial = self._body = None
+            return self._start(refuse(HTTPStatus.REQUEST_TIMEOUT).at(now.second), now)
+        if self.state in (State.IDLE, State.SENDING) and untaken and self._keeps_pace(untaken):
+            self.deadline = now.monotonic + self._limits.stall_seconds
+            return Want.WAIT
+        return self.lost()
+
+    def _keeps_pace(self, untaken: int) -> bool:
+        """Whether the peer took enough since the last look, or this is the first at an answer."""
+        number, before = self._looked
+        self._looked = (self.requests, untaken)
+        least = max(1, self._limits.min_send_rate * self._limits.stall_seconds)
+        return number != self.requests or before - untaken >= least

@@ -21,8 +21,14 @@ class Limits:
     body_seconds: float = 30.0
     # Browsers reuse connections for a minute or two; an idle one costs about a kilobyte.
     idle_seconds: float = 60.0
+    # So that a client that never goes away moves to another worker some day; at 100,000 a new
+    # connection costs less than a thousandth of what its requests do. 0 is no limit.
+    max_requests: int = 100_000
     # Without a byte taken for so long, a reader is gone.
     stall_seconds: float = 60.0
+    # What a reader has to take per second, on average over `stall_seconds`. The slowest network in
+    # use (GPRS, 2 kB/s) shared by six connections gives each 340. 0 is no limit.
+    min_send_rate: int = 256
     # How long, and for how much, a peer that still sends is listened to after the last answer.
     linger_seconds: float = 5.0
     linger_bytes: int = 1 << 20

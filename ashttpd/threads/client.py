@@ -17,7 +17,5 @@ class Client:
     cursor: Cursor | None = None
     # Whether it was given to this worker by another one, for a large body.
     handed_over: bool = False
-    # How many bytes the peer had not acknowledged when its deadline passed last.
-    unsent: int = -1
     # The address for the access log, once it was needed.
     peer: str | None = None

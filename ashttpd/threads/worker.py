@@ -176,7 +176,9 @@ class Worker:
             if last:
                 leaving[tag] = clients.pop(tag)
             else:
-                clients[tag].connection.deadline = idle_deadline
+                connection = clients[tag].connection
+                connection.deadline = idle_deadline
+                connection.requests += 1
         sockets.queue(sends, queued)
         self._leaving = leaving
         if now.monotonic >= self._next_sweep:
@@ -226,6 +228,7 @@ class Worker:
                 self._go_on(client)
             elif kind == Kind.SHORT:
                 plan = self._sockets.queued(start)
+                client.connection.requests -= 1  # it was counted when it was queued
                 client.connection.take(b"", plan, self._now)
                 client.cursor = Cursor(plan, max(0, length))
                 self._go_on(client)
@@ -255,7 +258,12 @@ class Worker:
         if step is Want.CLOSE:
             self._close(client)
             return
-        scannable = client.connection.state is State.IDLE and self._drain_deadline is None
+        connection = client.connection
+        scannable = (
+            connection.state is State.IDLE
+            and not connection.ending
+            and self._drain_deadline is None
+        )
         self._set_mode(client, Mode.HEADS if scannable else Mode.RAW)
 
     def _go_on(self, client: Client) -> None:
@@ -294,8 +302,6 @@ class Worker:
             self._note(client, cursor)
             client.cursor = None
             return True
-        if budget < WINDOW_BYTES:
-            client.connection.progress(self._now)
         self._set_mode(client, Mode.WRITE)
         return False
 
@@ -310,28 +316,33 @@ class Worker:
         return self._send_body(self._sockets, client.fd, file, cursor.offset, count)
 
     def _sweep(self) -> None:
-        """Act on deadlines that have passed."""
-        now = self._now
-        self._next_sweep = now.monotonic + SWEEP_SECONDS
+        """Act on deadlines that have passed, and on connections that had their share.
+
+        Requests that `_turn` answers by itself are counted there and no more: here is found who
+        has reached the limit, and its next request goes to the connection, which says the end.
+        """
+        now = self._now.monotonic
+        self._next_sweep = now + SWEEP_SECONDS
         for client in list(self.clients.values()):
-            if client.connection.deadline <= now.monotonic:
-                try:
+            connection = client.connection
+            try:
+                if connection.deadline <= now:
                     self._expire(client)
-                except Exception:
-                    self._abandon(client)
+                elif client.mode is Mode.HEADS and connection.ending:
+                    self._set_mode(client, Mode.RAW)
+            except Exception:
+                self._abandon(client)
 
     def _expire(self, client: Client) -> None:
         """Act on a deadline that has passed."""
-        if client.cursor is None:
-            self._follow(client, client.connection.expired(self._now))
-            return
-        # A slow reader takes long to make room for more: look at what it has acknowledged.
-        unsent = self._sockets.unsent(client.fd)
-        if unsent == client.unsent:
+        untaken = self._sockets.unsent(client.fd)
+        if client.cursor is not None:
+            untaken += client.cursor.plan.size - client.cursor.sent
+        step = client.connection.expired(self._now, untaken)
+        if step is Want.CLOSE:
             self._give_up(client)
-        else:
-            client.unsent = unsent
-            client.connection.progress(self._now)
+        elif step is not Want.WAIT:
+            self._follow(client, step)
 
     def _set_mode(self, client: Client, mode: Mode) -> None:
         if client.mode is not mode:
