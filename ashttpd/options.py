@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ashttpd.config import MOST_CONNECTIONS
 from ashttpd.http.limits import Limits
 
 # Deadlines are looked at once a second; less than this would end connections that are in use.
@@ -75,6 +76,16 @@ _OPTIONS: Final = (
     ),
     _Option("linger_seconds", "how long a client that still sends is heard out after an error"),
     _Option("linger_bytes", "how much a client that still sends is heard out for", (0, 1 << 30)),
+    _Option(
+        "max_connections",
+        "connections at a time; idle ones make room, then 503; 0 is what open files allow",
+        (0, MOST_CONNECTIONS),
+    ),
+    _Option(
+        "max_connections_per_address",
+        "connections at a time from one address; beyond it 503; 0 is no limit",
+        (0, MOST_CONNECTIONS),
+    ),
 )
 
 

@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -12,7 +13,8 @@ from typing import Final
 from inotify_simple import INotify, flags
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.config import Config
+from ashttpd.config import Config, default_connections
+from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
 from ashttpd.sites import Watch
 from ashttpd.threads.bodies import SEND_BODY
@@ -59,6 +61,18 @@ def _raise_file_limit() -> None:
     """Take as many descriptors as we are allowed: connections should not fail at 1,024."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _with_connections(limits: Limits) -> Limits:
+    """Return the limits with a number of connections, which the limit of open files allows."""
+    most = default_connections()
+    if limits.max_connections > most:
+        log.warning(
+            "--max-connections %d: the limit of open files leaves room for %d; raise it",
+            limits.max_connections,
+            most,
+        )
+    return replace(limits, max_connections=limits.max_connections or most)
 
 
 def _open_inotify(directory: Path) -> INotify | None:
@@ -122,7 +136,7 @@ def run(config: Config) -> int:
         engine = ThreadsEngine(
             listeners,
             watch,
-            config.limits,
+            _with_connections(config.limits),
             config.threads,
             SEND_BODY[config.io],
             access_log,

@@ -148,9 +148,9 @@ class Server:
         self.log = Log(self.process.stderr)
         self.port = int(self.log.wait_for(_LISTENING.pattern)[1])
 
-    def connect(self, receive_bytes: int | None = None) -> "Client":
-        """Connect to it."""
-        return Client(self.port, receive_bytes)
+    def connect(self, receive_bytes: int | None = None, source: str = "") -> "Client":
+        """Connect to it, perhaps from another address of the loopback interface."""
+        return Client(self.port, receive_bytes, source)
 
     def get(self, target: str = "/", host: str = "site.example") -> "Response":
         """Fetch with a connection of its own."""
@@ -252,7 +252,7 @@ class Response:
 class Client:
     """A connection to a server on the loopback interface."""
 
-    def __init__(self, port: int, receive_bytes: int | None = None) -> None:
+    def __init__(self, port: int, receive_bytes: int | None = None, source: str = "") -> None:
         self.socket = socket.socket()
         with ExitStack() as undo:
             undo.callback(self.socket.close)
@@ -260,6 +260,8 @@ class Client:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if receive_bytes is not None:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(("127.0.0.1", port))
             undo.pop_all()
         self._input = self.socket.makefile("rb")

@@ -87,6 +87,10 @@ def test_the_version_is_told() -> None:
         (["--body-seconds", "0", "."], "'0' is not a number of seconds from 0.1"),
         (["--linger-seconds", "1m", "."], "'1m' is not a number of seconds from 0.1"),
         (["--linger-bytes", "1.5", "."], "'1.5' is not a number from 0 to 1073741824"),
+        (["--max-connections", "1000001", "."], "is not a number from 0 to 1000000"),
+        (["--max-connections-per-address", "many", "."], "'many' is not a number from 0 to"),
+        (["--max-requests", "-5", "."], "--max-requests"),
+        (["--min-send-rate", "1k", "."], "'1k' is not a number from 0 to 1000000"),
         (["--unknown", "."], "--unknown"),
     ],
 )

@@ -35,7 +35,8 @@ def test_connections_beyond_the_limit_of_open_files_wait_until_others_end(
 ) -> None:
     limited = ("sh", "-c", 'ulimit -n 48 && exec "$@"', "sh")
     with ExitStack() as stack:
-        server = stack.enter_context(engine.serving(site_vhosts, "--threads", "1", under=limited))
+        options = ("--threads", "1", "--max-connections", "100")
+        server = stack.enter_context(engine.serving(site_vhosts, *options, under=limited))
         clients = [stack.enter_context(server.connect()) for _ in range(60)]
         for client in clients:
             client.send(request("/hello.txt"))

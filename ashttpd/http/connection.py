@@ -155,6 +155,17 @@ class Connection:
         return self._head or self._inbox[self._head_start : self._offset]
 
     @property
+    def idle_since(self) -> float | None:
+        """When it began to wait for a request, in monotonic seconds; None while it does not.
+
+        About when it was looked at, for a peer that was still taking its last answer then.
+        """
+        if self.state is not State.IDLE:
+            return None
+        limits = self._limits
+        return self.deadline - (limits.idle_seconds if self.requests else limits.head_seconds)
+
+    @property
     def ending(self) -> bool:
         """Whether the answer to the next request is to be the last."""
         most = self._limits.max_requests

@@ -32,3 +32,9 @@ class Limits:
     # How long, and for how much, a peer that still sends is listened to after the last answer.
     linger_seconds: float = 5.0
     linger_bytes: int = 1 << 20
+    # Connections in all; 0 is as many as the limit of open files leaves. An idle one is closed to
+    # make room before anybody has to wait.
+    max_connections: int = 0
+    # From one IPv4 address, or one /64 of IPv6. None by default: behind a proxy all have the same,
+    # and behind an address of a mobile network there may be thousands. 0 is no limit.
+    max_connections_per_address: int = 0

@@ -113,13 +113,14 @@ def _respond_page(request: Request, status: int, fields: bytes, media_type: str)
     return _answer(request, status, fields, content=page)
 
 
-def refuse(status: int) -> Answer:
+def refuse(status: int, fields: bytes = b"") -> Answer:
     """Answer what could not be parsed as a request: the connection closes behind it.
 
-    What follows on the connection is unknown, hence read and thrown away for a while.
+    What follows on the connection is unknown, hence read and thrown away for a while. `fields` are
+    further field lines.
     """
     unknown = Request(b"", b"", 1, False, True, b"")
-    return _respond_page(unknown, status, b"", HTML)
+    return _respond_page(unknown, status, fields, HTML)
 
 
 def respond_without_site(request: Request) -> Answer | None:

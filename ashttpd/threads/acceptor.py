@@ -4,9 +4,12 @@ import logging
 import os
 import select
 import socket
+import time
 from collections.abc import Sequence
 from typing import Final
 
+from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
+from ashttpd.http.limits import Limits
 from ashttpd.threads.sockets import MAX_EVENTS, Accept
 from ashttpd.threads.worker import Worker
 
@@ -14,13 +17,21 @@ log = logging.getLogger(__name__)
 
 # Out of descriptors or memory: connections wait in the backlog while others end.
 PAUSE_SECONDS: Final = 0.1
+# Workers close what is idle within a turn.
+_ROOM_SECONDS: Final = 0.01
+# To find who is idle is to look at all; so one in so many of them makes room at once.
+_ROOM_SHARE: Final = 16
 
 
 class Acceptor:
     """Accepts in the thread that calls `run`, until `stop` is called by another."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], accept: Accept, workers: Sequence[Worker]
+        self,
+        listeners: Sequence[socket.socket],
+        accept: Accept,
+        workers: Sequence[Worker],
+        limits: Limits,
     ) -> None:
         """Own the listeners, which must not block."""
         self._listeners = {listener.fileno(): listener for listener in listeners}
@@ -28,6 +39,13 @@ class Acceptor:
         self._accept = accept
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
+        self._most = limits.max_connections
+        # How many more there may be at least; counted anew only where it comes to nothing.
+        self._room = self._most
+        self._full_since: float | None = None
+        self._refusals = Refusals()
+        self._most_per_address = limits.max_connections_per_address
+        self._addresses = Addresses(self._most_per_address, self._is_open)
 
     def stop(self) -> None:
         """Make `run` take what has connected already, close the listeners and return."""
@@ -51,13 +69,20 @@ class Acceptor:
 
     def _accept_from(self, listener: socket.socket) -> bool:
         """Place who waits at a listener, some of them; returns whether there was anyone."""
+        if self._room <= 0 and not self._count_room():
+            self._hold(listener)
+            return False
         worker, room = self._place()
         try:
-            fds = self._accept(listener, room)
+            fds = self._accept(listener, min(room, self._room))
         except OSError as error:
+            self._make_room()
             self._pause(error)
             return False
+        self._room -= len(fds)
         accepted = bool(fds)
+        if self._most_per_address:
+            fds = self._admit(fds)
         while fds:
             try:
                 fds = fds[worker.adopt(fds) :]
@@ -67,6 +92,55 @@ class Acceptor:
                 self._pause(error)
                 break
         return accepted
+
+    def _count_room(self) -> bool:
+        """Count how many more connections there may be; returns whether it is any."""
+        self._room = self._most - sum(len(worker.clients) for worker in self._workers)
+        if self._room > 0:
+            self._full_since = None
+        return self._room > 0
+
+    def _make_room(self) -> bool:
+        """Have some who have been idle for longest closed; returns whether anybody is."""
+        connections = (c.connection for w in self._workers for c in list(w.clients.values()))
+        before = choose_idle(connections, max(1, self._most // _ROOM_SHARE), time.monotonic())
+        if before is None:
+            return False
+        for worker in self._workers:
+            worker.close_idle(before)
+        return True
+
+    def _hold(self, listener: socket.socket) -> None:
+        """Let new connections wait for room, and turn them away when there is none for long."""
+        if self._make_room():
+            self._wait(_ROOM_SECONDS)
+            return
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since < PATIENCE_SECONDS:
+            self._wait(PAUSE_SECONDS)
+            return
+        try:
+            fds = self._accept(listener, MAX_EVENTS)
+        except OSError as error:
+            self._pause(error)
+            return
+        for fd in fds:
+            self._refusals.turn_away(fd, f"all {self._most} connections are in use")
+
+    def _admit(self, fds: Sequence[int]) -> Sequence[int]:
+        """Return the new sockets that their address may have; the others are turned away."""
+        admitted = self._addresses.admit(fds)
+        for fd in set(fds).difference(admitted):
+            self._refusals.turn_away(
+                fd, f"an address has {self._most_per_address} connections already"
+            )
+        return admitted
+
+    def _is_open(self, fd: int) -> bool:
+        # Missed is who is between two workers just now; its address may have one more then.
+        return any(fd in worker.clients for worker in self._workers)
 
     def _place(self) -> tuple[Worker, int]:
         """Return the worker for new sockets, and how many it should get.
@@ -88,7 +162,11 @@ class Acceptor:
             error,
             PAUSE_SECONDS,
         )
+        self._wait(PAUSE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, unless it is time to stop."""
         if not self._stopping:
             poll = select.poll()
             poll.register(self._wake, select.POLLIN)
-            poll.poll(PAUSE_SECONDS * 1000)
+            poll.poll(seconds * 1000)

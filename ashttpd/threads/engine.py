@@ -39,7 +39,7 @@ class ThreadsEngine:
         ]
         for worker in self._workers:
             worker.join(self._workers)
-        self._acceptor = Acceptor(listeners, make_accept(), self._workers)
+        self._acceptor = Acceptor(listeners, make_accept(), self._workers, limits)
         self._accepting = Thread(target=self._acceptor.run, name="acceptor")
         self._working = [
             Thread(target=worker.run, name=f"worker-{number}")

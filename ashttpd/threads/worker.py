@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.admission import is_idle
 from ashttpd.http.connection import Connection, Now, Source, State, Want
 from ashttpd.http.dates import Second, second_of
 from ashttpd.http.limits import Limits
@@ -50,7 +51,10 @@ class HotSource(Source, Protocol):
 
 
 class Worker:
-    """Serves its clients in the thread that calls `run`; others may call `adopt` and `drain`."""
+    """Serves its clients in the thread that calls `run`.
+
+    Others may call `adopt`, `close_idle` and `drain`.
+    """
 
     def __init__(
         self,
@@ -72,6 +76,8 @@ class Worker:
         self._scan = make_scan(limits)
         self._pool: Sequence[Worker] = (self,)
         self._drain_deadline: float | None = None
+        # Who has been idle since then, in monotonic seconds, is closed with the next sweep; or 0.
+        self._idle_before = 0.0
         self._now = read_clocks()
         self._next_sweep = self._now.monotonic + SWEEP_SECONDS
 
@@ -107,6 +113,12 @@ class Worker:
         except OSError:
             del self.clients[client.fd]
             raise
+
+    def close_idle(self, before: float) -> None:
+        """Close at once who has been idle since `before` (monotonic seconds), or longer."""
+        self._idle_before = before
+        self._next_sweep = 0.0
+        self._sockets.wake()
 
     def drain(self, deadline: float) -> None:
         """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
@@ -316,18 +328,21 @@ class Worker:
         return self._send_body(self._sockets, client.fd, file, cursor.offset, count)
 
     def _sweep(self) -> None:
-        """Act on deadlines that have passed, and on connections that had their share.
+        """Act on deadlines that have passed, and on who makes room or had its share of requests.
 
         Requests that `_turn` answers by itself are counted there and no more: here is found who
         has reached the limit, and its next request goes to the connection, which says the end.
         """
         now = self._now.monotonic
         self._next_sweep = now + SWEEP_SECONDS
+        idle_before, self._idle_before = self._idle_before, 0.0
         for client in list(self.clients.values()):
             connection = client.connection
             try:
                 if connection.deadline <= now:
                     self._expire(client)
+                elif idle_before and is_idle(connection, idle_before):
+                    self._give_up(client)
                 elif client.mode is Mode.HEADS and connection.ending:
                     self._set_mode(client, Mode.RAW)
             except Exception:
