@@ -159,6 +159,43 @@ def test_an_answer_that_did_not_leave_wholly_is_finished_and_then_closed() -> No
     assert not worker.clients
 
 
+def test_every_answer_is_counted_once_also_one_that_falls_short() -> None:
+    worker, sockets = make_worker(small())
+    worker.adopt([5])
+    counts: list[int] = []
+
+    def counted(*events: Event) -> Callable[[], Sequence[Event]]:
+        def turn() -> Sequence[Event]:
+            counts.append(worker.clients[5].connection.requests)
+            return events
+
+        return turn
+
+    short = event(Kind.SHORT, 5, 0, 2)
+    part, rest = event(Kind.DATA, 5, 0, 10), event(Kind.DATA, 5, 10, len(HEAD) - 10)
+    sockets.script = [counted(head(5)), counted(short), counted(part), counted(rest), counted()]
+    worker.run()
+    assert counts == [0, 1, 1, 1, 2]
+
+
+def test_who_is_idle_makes_room_and_whose_answer_is_queued_does_not() -> None:
+    worker, sockets = make_worker(small())
+    worker.adopt([5, 6])
+
+    def make_room() -> list[Event]:
+        worker.close_idle(worker.clients[5].connection.deadline - Limits().head_seconds)
+        return [head(6)]
+
+    def only_one_is_left() -> list[Event]:
+        assert list(worker.clients) == [6]
+        assert sockets.dropped == [5]
+        return []
+
+    sockets.script = [make_room, only_one_is_left]
+    worker.run()
+    assert not sockets.script
+
+
 def test_a_fault_of_our_own_costs_one_connection_and_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
