@@ -12,7 +12,7 @@ from tests.servers import Server, build_site, put
 from tests.traffic import HOST, Traffic, Version, make_content
 
 CLIENTS: Final = 16
-REQUESTS: Final = 90
+REQUESTS: Final = 70
 
 
 @pytest.fixture(scope="session")
