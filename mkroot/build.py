@@ -36,8 +36,10 @@ _LISTING_POLICY: Final = (
     b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
     b"form-action 'none'\r\n"
 )
-# Written by people for people; a directory may move, so caches are not to keep it for ever.
 _DIRECTORY_REDIRECT: Final = HTTPStatus.MOVED_PERMANENTLY
+# The next version of a site may have something else there, and browsers keep a 301 for ever unless
+# they are told (RFC 9110 section 15.1).
+_UNKEPT: Final = b"Cache-Control: no-store\r\n"
 _LINK_REDIRECT: Final = HTTPStatus.FOUND
 # Nobody reads more of them, and a tree may have a million reasons.
 MAX_WARNINGS: Final = 100
@@ -260,7 +262,7 @@ def _page_head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> 
     del digest
     assert coding == IDENTITY
     assert not negotiated
-    return status_head(_HTML, length)
+    return status_head(_HTML, length, extra=_UNKEPT)
 
 
 def build(

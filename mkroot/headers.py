@@ -50,6 +50,6 @@ def content_head(
     return _head_block(media_type, validators, fields, length)
 
 
-def status_head(media_type: bytes, length: int) -> HeadBlock:
-    """Return the head of any other status: no validator, no ranges."""
-    return _head_block(media_type, b"", _NOSNIFF, length)
+def status_head(media_type: bytes, length: int, *, extra: bytes = b"") -> HeadBlock:
+    """Return the head of any other status: no validator, no ranges; `extra` as above."""
+    return _head_block(media_type, b"", _NOSNIFF + extra, length)

@@ -11,7 +11,7 @@ import pytest
 from mkroot.build import Options, build
 from tests.browser import Browser, Message
 from tests.conftest import Engine
-from tests.servers import put, skip_for_lack
+from tests.servers import build_site, put, skip_for_lack
 
 PROJECT: Final = Path(__file__).parent.parent
 PAGES: Final = ("/contents.html", "/core/engines.html", "/orm/quickstart.html")
@@ -93,3 +93,21 @@ def test_three_pages_of_a_documentation_site_load_with_all_that_belongs_to_them(
             assert browser.evaluate(images), page
             kinds |= seen
     assert kinds >= KINDS
+
+
+def test_a_redirect_of_an_earlier_version_of_a_site_is_not_remembered(
+    browser: Browser, engine: Engine, tmp_path: Path
+) -> None:
+    """Else it would lead to where nothing is any more, for as long as the browser lives."""
+    vhosts = tmp_path / "vhosts"
+    vhosts.mkdir()
+    put(vhosts, "__default__", build_site({"docs/index.html": b"directory"}, tmp_path / "one"))
+    with engine.serving(vhosts) as server:
+        url = f"http://127.0.0.1:{server.port}/docs"
+        browser.open(url)
+        assert browser.evaluate("location.pathname") == "/docs/"
+        put(vhosts, "__default__", build_site({"docs": b"file"}, tmp_path / "two"))
+        server.log.wait_for("__default__: replaced")
+        browser.open(url)
+        shown = browser.evaluate("[location.pathname, document.body.textContent]")
+        assert shown == ["/docs", "file"]

@@ -71,7 +71,7 @@ def _explained(note: str, statuses: set[int], reason: str, within: bytes = b"") 
 EXPLAINED: Final = (
     _explained(
         "FRESHNESS_HEURISTIC",
-        {200, 206, 301},
+        {200, 206},
         "how long a cache may keep a page without asking is the site's to say, and it said nothing",
     ),
     _explained(
