@@ -10,10 +10,6 @@ from ashttpd.threads._turn import ffi, lib
 from ashttpd.threads.plain import address_of, unsent
 from ashttpd.threads.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
 
-# Every socket of a turn has room to bring as much as it may, and hardly any does: pages that nobody
-# has written to cost nothing.
-_untouched = ffi.new_allocator(should_clear_after_alloc=False)
-
 
 def _check(result: int) -> int:
     if result < 0:
@@ -32,7 +28,9 @@ class CompiledSockets:
         self._limits = ffi.new(
             "struct ashttpd_limits *", (limits.head_bytes, limits.target_bytes, limits.head_fields)
         )
-        self._buffer = _untouched("char[]", lib.ashttpd_buffer_bytes(self._limits))
+        # Every socket of a turn has room to bring as much as it may, which hardly any does. This
+        # comes from calloc(3), and pages that nobody has written to cost nothing.
+        self._buffer = ffi.new("char[]", lib.ashttpd_buffer_bytes(self._limits))
         self.came: Bytes = ffi.buffer(self._buffer)
         # Events of sockets, and one for each plan that may fall short.
         self._events = ffi.new("int32_t[]", 2 * MAX_EVENTS * 4)
