@@ -102,8 +102,9 @@ class Acceptor:
 
     def _make_room(self) -> bool:
         """Have some who have been idle for longest closed; returns whether anybody is."""
-        connections = (c.connection for w in self._workers for c in list(w.clients.values()))
-        before = choose_idle(connections, max(1, self._most // _ROOM_SHARE), time.monotonic())
+        connections = [c.connection for w in self._workers for c in list(w.clients.values())]
+        count = max(1, len(connections) // _ROOM_SHARE)
+        before = choose_idle(connections, count, time.monotonic())
         if before is None:
             return False
         for worker in self._workers:

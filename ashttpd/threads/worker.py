@@ -240,7 +240,7 @@ class Worker:
                 self._go_on(client)
             elif kind == Kind.SHORT:
                 plan = self._sockets.queued(start)
-                client.connection.requests -= 1  # it was counted when it was queued
+                client.connection.requests -= 1  # taking it counts it again
                 client.connection.take(b"", plan, self._now)
                 client.cursor = Cursor(plan, max(0, length))
                 self._go_on(client)
