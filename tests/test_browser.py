@@ -70,7 +70,9 @@ def _loaded(events: list[Message], base: str) -> tuple[dict[str, int], set[str],
 def test_three_pages_of_a_documentation_site_load_with_all_that_belongs_to_them(
     browser: Browser, documentation: Path, engine: Engine, tmp_path: Path
 ) -> None:
-    build(documentation, tmp_path / "webroot", Options(), lambda _: None)
+    # Brotli would take a minute for what a browser gets in gzip just as well.
+    options = Options(compress=("gzip",))
+    build(documentation, tmp_path / "webroot", options, lambda _: None)
     vhosts = tmp_path / "vhosts"
     vhosts.mkdir()
     put(vhosts, "__default__", tmp_path / "webroot")

@@ -80,6 +80,15 @@ EXPLAINED: Final = (
         "each part has its own Content-Range; the head MUST NOT have one (RFC 9110 15.3.7.2)",
         within=b"\r\nContent-Type: multipart/byteranges; boundary=",
     ),
+    *(
+        _explained(
+            note,
+            {206},
+            "a part of a copy cannot be decoded by itself (RFC 9110 section 14.2)",
+            within=b"\r\nContent-Encoding: %b\r\n" % coding,
+        )
+        for note, coding in (("BAD_GZIP", b"gzip"), ("BAD_BROTLI", b"br"))
+    ),
     _explained(
         "CSP_UNSAFE_INLINE",
         {200},
