@@ -106,8 +106,10 @@ def test_webroot_imports_only_itself(module: str) -> None:
 @pytest.mark.parametrize("module", [m for engine in ENGINES for m in modules_in(engine)])
 def test_an_engine_imports_no_other_engine_and_nothing_above_it(module: str) -> None:
     engine = next(engine for engine in ENGINES if within(module, engine))
-    core = ("ashttpd.http", "ashttpd.webroot")
-    below = (*core, "ashttpd.accesslog", "ashttpd.admission", "ashttpd.metrics")
+    below = (
+        *("ashttpd.http", "ashttpd.webroot"),
+        *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
+    )
     assert all(within(name, engine, *below) for name in ours(MODULES[module]) if name != "ashttpd")
 
 
@@ -136,7 +138,7 @@ def test_only_the_scan_touches_its_compiled_module() -> None:
 
 def test_the_core_does_not_know_who_wires_it() -> None:
     upper = ("ashttpd.cli", "ashttpd.supervisor", "ashttpd.server", "ashttpd.config", *ENGINES)
-    modules = ("answers", "sites", "accesslog", "listen", "admission")
+    modules = ("answers", "sites", "accesslog", "engine", "listen", "admission")
     for module in (f"ashttpd.{name}" for name in modules):
         assert not {name for name in ours(MODULES[module]) if within(name, *upper)}
 

@@ -1,6 +1,5 @@
 """The acceptor: owns the listening sockets and hands each new socket to a worker."""
 
-import logging
 import os
 import select
 import socket
@@ -9,14 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
+from ashttpd.engine import PAUSE_SECONDS, complain_of_accept
 from ashttpd.http.limits import Limits
 from ashttpd.threads.sockets import MAX_EVENTS, Accept
 from ashttpd.threads.worker import Worker
 
-log = logging.getLogger(__name__)
-
-# Out of descriptors or memory: connections wait in the backlog while others end.
-PAUSE_SECONDS: Final = 0.1
 # Workers close what is idle within a turn.
 _ROOM_SECONDS: Final = 0.01
 # To find who is idle is to look at all; so one in so many of them makes room at once.
@@ -157,12 +153,7 @@ class Acceptor:
         return min(self._workers, key=lambda worker: len(worker.clients)), 1
 
     def _pause(self, error: OSError) -> None:
-        log.error(
-            "cannot accept connections: %s; trying again in %s s. Raise the limit of open "
-            "files, or of memory",
-            error,
-            PAUSE_SECONDS,
-        )
+        complain_of_accept(error)
         self._wait(PAUSE_SECONDS)
 
     def _wait(self, seconds: float) -> None:

@@ -4,10 +4,11 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 
+from ashttpd.engine import address_of
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 from ashttpd.threads._turn import ffi, lib
-from ashttpd.threads.plain import address_of, unsent
+from ashttpd.threads.plain import unsent
 from ashttpd.threads.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
 
 
@@ -94,8 +95,7 @@ class CompiledSockets:
 
     def peer(self, fd: int) -> str:
         """See Sockets."""
-        with socket.socket(fileno=os.dup(fd)) as peer:
-            return address_of(peer)
+        return address_of(fd)
 
     def drop(self, fd: int) -> None:
         """See Sockets."""

@@ -7,10 +7,11 @@ from socket import socket
 from threading import Thread
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.engine import HotSource
 from ashttpd.http.limits import Limits
 from ashttpd.threads.acceptor import Acceptor
 from ashttpd.threads.bodies import SendBody
-from ashttpd.threads.worker import HotSource, Worker
+from ashttpd.threads.worker import Worker
 
 try:
     from ashttpd.threads.compiled import make_accept, make_sockets

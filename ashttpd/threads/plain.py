@@ -10,6 +10,7 @@ import termios
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ashttpd.engine import EXHAUSTED, address_of
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
@@ -37,20 +38,11 @@ _INTERESTS: Final = {
 }
 # As turn.c has it.
 _RECEIVE_BYTES: Final = 16_384
-_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 def unsent(fd: int) -> int:
     """Return how much the peer of a socket has not acknowledged, in bytes (tcp(7), SIOCOUTQ)."""
     return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-
-
-def address_of(peer: socket.socket) -> str:
-    """Return the address at the other end, or `-` where it is gone already."""
-    try:
-        return str(peer.getpeername()[0])
-    except OSError:
-        return "-"
 
 
 class PlainSockets:
@@ -186,7 +178,7 @@ class PlainSockets:
 
     def peer(self, fd: int) -> str:
         """See Sockets."""
-        return address_of(self._peers[fd])
+        return address_of(fd)
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
@@ -214,7 +206,7 @@ def accept(listener: socket.socket, most: int) -> Sequence[int]:
         except BlockingIOError:
             break
         except OSError as error:
-            if error.errno not in _EXHAUSTED:
+            if error.errno not in EXHAUSTED:
                 continue  # the peer went away while it waited; accept(2) lists what may come here
             if accepted:
                 break

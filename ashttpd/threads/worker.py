@@ -5,13 +5,12 @@ Everything that HTTP means is the connection's; this file moves bytes and keeps 
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.admission import is_idle
-from ashttpd.http.connection import Connection, Now, Source, State, Want
-from ashttpd.http.dates import Second, second_of
+from ashttpd.engine import SWEEP_SECONDS, HotSource, note, read_clocks
+from ashttpd.http.connection import Connection, State, Want
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, Plan
 from ashttpd.http.scan import make_scan
@@ -30,24 +29,6 @@ from ashttpd.threads.sockets import (
 from ashttpd.webroot.errors import WebrootError
 
 log = logging.getLogger(__name__)
-
-# Deadlines are tens of seconds; a look at every client per second is exact enough.
-SWEEP_SECONDS: Final = 1.0
-
-
-def read_clocks(before: Now | None = None) -> Now:
-    """Return the time; the date is made anew only when the second has changed."""
-    epoch = int(time.time())
-    second = before.second if before and before.second.epoch == epoch else second_of(epoch)
-    return Now(time.monotonic(), second)
-
-
-class HotSource(Source, Protocol):
-    """A source with a short cut for what was asked before."""
-
-    @property
-    def plans(self) -> Callable[[Second], Mapping[bytes, Plan]]:
-        """Gives plans by key that were made for a second already; for one batch of events."""
 
 
 class Worker:
@@ -370,11 +351,7 @@ class Worker:
             return
         if client.peer is None:
             client.peer = self._sockets.peer(client.fd)
-        plan = cursor.plan
-        body_sent = max(0, cursor.sent - (plan.size - plan.body_size))
-        self._access_log.note(
-            client.peer, self._now.second.epoch, client.connection.head, plan.status, body_sent
-        )
+        note(self._access_log, client.peer, self._now, client.connection.head, cursor)
 
     def _give_up(self, client: Client) -> None:
         """Close, perhaps in the middle of a plan."""
