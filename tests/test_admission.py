@@ -142,6 +142,8 @@ def test_who_is_turned_away_is_told_when_to_come_back_and_the_log_hears_it_once(
             peer, _address = listener.accept()
             refusals.turn_away(peer.detach(), "there are too many")
             answer = client.makefile("rb").read()
+            # No reset, which would cost some clients the answer.
+            assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
             assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
             assert b"\r\nRetry-After: 10\r\n" in answer
             assert b"\r\nConnection: close\r\n" in answer
