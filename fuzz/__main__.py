@@ -14,6 +14,7 @@ from hypothesis import settings
 
 import fuzz
 import fuzz.profiles
+from fuzz.shared import put_away
 
 
 def load_properties(ran: Counter[str]) -> dict[str, Callable[[], None]]:
@@ -59,6 +60,7 @@ def main() -> int:
                 failed = True
             if failed or time.monotonic() >= stop:
                 break
+    put_away()
     for name in properties:
         print(f"{ran[name]:9,}  {name}")
     return int(failed)

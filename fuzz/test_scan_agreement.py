@@ -1,17 +1,13 @@
 """The compiled scan and its twin in Python agree on every input and stay in their memory."""
 
-import ctypes
-import mmap
 import os
-from typing import Any, Final
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ashttpd.http.errors import HTTPError
 from ashttpd.http.limits import Limits
-from ashttpd.http.scan import ANSWERS, Fault, scan_slowly
+from fuzz.scans import FencedScan, sanitized_scan, scan_with_twin
 from fuzz.strategies import LIMITS, WIRES, Head, heads
 
 try:
@@ -21,63 +17,14 @@ except ImportError:  # pragma: no cover  # no compiler was at hand
         raise
     pytest.skip("the scan was not compiled", allow_module_level=True)
 
-_PROT_NONE: Final = 0
-_PAGES: Final = 32
-
-
-class Fenced:
-    """Memory with a page in front of it and one behind that nobody may touch: who does, dies."""
-
-    def __init__(self) -> None:
-        """Map the pages; they stay until the process ends."""
-        page = mmap.PAGESIZE
-        self.length = _PAGES * page
-        self._memory = mmap.mmap(-1, self.length + 2 * page)
-        fence = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        self._start = fence + page
-        mprotect = ctypes.CDLL(None, use_errno=True).mprotect
-        for address in (fence, self._start + self.length):
-            if mprotect(ctypes.c_void_p(address), ctypes.c_size_t(page), _PROT_NONE):
-                raise OSError(ctypes.get_errno(), "mprotect")
-
-    def at_start(self, data: bytes) -> Any:
-        """Put bytes right behind the first fence; returns a pointer to them."""
-        ctypes.memmove(self._start, data, len(data))
-        return _scan.ffi.cast("char *", self._start)
-
-    def at_end(self, data: bytes) -> Any:
-        """Put bytes right before the last fence; returns a pointer to them."""
-        start = self._start + self.length - len(data)
-        ctypes.memmove(start, data, len(data))
-        return _scan.ffi.cast("char *", start)
-
-
-INPUT = Fenced()
-KEY = Fenced()
-Verdict = tuple[int, bytes] | Fault | None
-
-
-def scan_compiled(limits: Limits, pointer: Any, offset: int, length: int) -> Verdict:
-    numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
-    c_limits = _scan.ffi.new("struct ashttpd_limits *", numbers)
-    key = KEY.at_end(bytes(_scan.lib.ashttpd_max_key(c_limits)))
-    packed = _scan.lib.ashttpd_scan(c_limits, pointer, offset, length, key)
-    if packed < 0:
-        return Fault(-packed)
-    return (packed & 0xFFFFFFFF, _scan.ffi.buffer(key, packed >> 32)[:]) if packed else None
-
-
-def scan_with_twin(limits: Limits, data: bytes, offset: int) -> Verdict:
-    try:
-        return scan_slowly(data, offset, limits)
-    except HTTPError as error:
-        return next(f for f, answer in ANSWERS.items() if answer == (error.status, str(error)))
+FENCED = FencedScan(_scan)
 
 
 def check_agreement(data: bytes, offset: int, limits: Limits = LIMITS) -> None:
     expected = scan_with_twin(limits, data, offset)
-    assert scan_compiled(limits, INPUT.at_end(data), offset, len(data)) == expected
-    assert scan_compiled(limits, INPUT.at_start(data), offset, len(data)) == expected
+    assert FENCED.at_end(limits, data, offset) == expected
+    assert FENCED.at_start(limits, data, offset) == expected
+    assert sanitized_scan()(limits, data, offset) == expected
 
 
 # Small ones are reached by most heads, the large ones by those that are made to.
@@ -121,3 +68,11 @@ def test_the_longest_keys_stay_within_their_buffer(start: bytes, head_bytes: int
         wire = start + filler * (head_bytes // len(filler))
         for end in (b"", b"\r\n\r\n", b" HTTP/1.1\r\n\r\n"):
             check_agreement(wire[: head_bytes - len(end)] + end, 0, limits)
+
+
+def test_the_sanitizers_see_a_byte_too_many() -> None:
+    scan = sanitized_scan()
+    with pytest.raises(AssertionError, match="heap-buffer-overflow"):
+        scan.scan_lied_to(LIMITS, b"GET / HTTP/1.1", 0, 15)
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert scan(LIMITS, head, 0) == (len(head), b"1k-GET /\nHa\n")
