@@ -1,10 +1,11 @@
 """Requests for properties: valid ones are built first, then broken in one named way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from ashttpd.http.limits import Limits
@@ -114,6 +115,12 @@ FIELDS = st.one_of(
         in_any_case(b"connection"),
         st.sampled_from([b"close", b"Keep-Alive", b"upgrade, CLOSE", b"closed", b"x;close", b""]),
     ),
+    st.tuples(
+        in_any_case(b"accept-encoding"),
+        st.sampled_from([b"gzip, deflate, br, zstd", b"identity;q=0, *", b"br;q=0.5,gzip", b""]),
+    ),
+    st.tuples(in_any_case(b"want-repr-digest"), st.sampled_from([b"sha-256=1", b"sha-512=3"])),
+    st.tuples(in_any_case(b"upgrade"), st.sampled_from([b"websocket", b"h2c"])),
     st.tuples(text_of(TCHAR, min_size=1), VALUES),
 )
 FRAMING = st.sampled_from(
@@ -220,6 +227,23 @@ BREAKS: Final[dict[str, Callable[[st.DrawFn, bytes], bytes]]] = {
     "a method of about the limit": _long_method,
 }
 
+# Of these, the ones that leave nothing to be read, unless they come behind the head.
+FATAL: Final = frozenset(
+    {
+        "a line feed alone",
+        "a carriage return alone",
+        "a folded line",
+        "a NUL",
+        "a second Host",
+        "an empty Host",
+        "a list of lengths",
+        "a signed length",
+        "a length of 19 digits",
+        "an unknown transfer coding",
+        "another version",
+    }
+)
+
 
 @st.composite
 def broken(draw: st.DrawFn) -> bytes:
@@ -256,6 +280,28 @@ CHUNKED_BODIES = st.builds(
     CHUNK_EXTENSIONS,
     TRAILERS,
 )
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Draw a valid head with the body that it announces."""
+    head = draw(heads())
+    framing = {name.lower(): value.strip(b" \t") for name, value in head.fields}
+    if b"transfer-encoding" in framing:
+        return head.wire, draw(CHUNKED_BODIES)
+    length = int(framing.get(b"content-length", b"0"))
+    return head.wire, draw(st.binary(min_size=length, max_size=length))
+
+
+@st.composite
+def broken_requests(draw: st.DrawFn, names: Sequence[str]) -> bytes:
+    """Draw a request with its body whose head is broken in one of these ways."""
+    head, body = draw(requests())
+    name = draw(st.sampled_from(names))
+    broken = BREAKS[name](draw, head)
+    # What is put in behind the head breaks nothing.
+    assume(not broken.startswith(head))
+    return broken + body
 
 
 @st.composite
