@@ -130,7 +130,8 @@ class Answers:
         """Return the answer to a request, and whether it may be kept."""
         webroot = self._hosts.find(request.host)
         try:
-            return respond_without_site(request) or _ask_site(webroot, request, now), True
+            answer = respond_without_site(request)
+            return (answer, True) if answer else _ask_site(webroot, request, now)
         except HTTPError as error:
             return _respond_error(webroot, request, error)
         except (WebrootError, OSError) as error:
@@ -139,7 +140,7 @@ class Answers:
             return _respond_error(webroot, request, failure)[0], False
 
 
-def _ask_site(webroot: Webroot | None, request: Request, now: int) -> Answer:
+def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answer, bool]:
     if webroot is None:
         raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
     if webroot.revoked:
@@ -154,7 +155,8 @@ def _ask_site(webroot: Webroot | None, request: Request, now: int) -> Answer:
     found = _choose(webroot, resource, request)
     answer = respond(request, found, now)
     _inline_body(answer, webroot, found)
-    return answer
+    # A date in the future is none, so the answer is another one once it has come.
+    return answer, resource.modified is None or resource.modified <= now
 
 
 def _respond_error(

@@ -120,6 +120,7 @@ FIELDS = st.one_of(
         st.sampled_from([b"gzip, deflate, br, zstd", b"identity;q=0, *", b"br;q=0.5,gzip", b""]),
     ),
     st.tuples(in_any_case(b"want-repr-digest"), st.sampled_from([b"sha-256=1", b"sha-512=3"])),
+    st.tuples(in_any_case(b"expect"), st.sampled_from([b"100-continue", b"100-Continue", b"x"])),
     st.tuples(in_any_case(b"upgrade"), st.sampled_from([b"websocket", b"h2c"])),
     st.tuples(text_of(TCHAR, min_size=1), VALUES),
 )
@@ -134,19 +135,28 @@ FRAMING = st.sampled_from(
 
 
 @st.composite
-def heads(draw: st.DrawFn) -> Head:
+def heads(
+    draw: st.DrawFn,
+    methods: st.SearchStrategy[bytes] = METHODS,
+    hosts: st.SearchStrategy[bytes] = HOSTS,
+    targets: st.SearchStrategy[bytes] = TARGETS,
+    other_fields: st.SearchStrategy[tuple[bytes, bytes]] = FIELDS,
+) -> Head:
     """Draw a valid head: one Host, at most one framing field, in any order among others."""
     version = draw(st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]))
     framing = draw(FRAMING)
     if version == b"HTTP/1.0" and framing and framing[0][0] == b"Transfer-Encoding":
         framing = ()
-    host = (draw(in_any_case(b"host")), draw(HOSTS))
+    host = (draw(in_any_case(b"host")), draw(hosts))
     reserved = {b"host", b"content-length", b"transfer-encoding"}
-    others = [f for f in draw(st.lists(FIELDS, max_size=6)) if f[0].lower() not in reserved]
+    drawn = draw(st.lists(other_fields, max_size=6))
+    others = [field for field in drawn if field[0].lower() not in reserved]
     fields = draw(st.permutations([host, *framing, *others]))
     spaced = tuple((name, draw(WHITE) + value + draw(WHITE)) for name, value in fields)
-    method = draw(METHODS)
-    return Head(method, draw(TARGETS), version, spaced)
+    return Head(draw(methods), draw(targets), version, spaced)
+
+
+HEADS = heads()
 
 
 def _insert(data: bytes, position: int, piece: bytes) -> bytes:
@@ -283,14 +293,26 @@ CHUNKED_BODIES = st.builds(
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
+def requests(draw: st.DrawFn, whose_heads: st.SearchStrategy[Head] = HEADS) -> tuple[bytes, bytes]:
     """Draw a valid head with the body that it announces."""
-    head = draw(heads())
+    head = draw(whose_heads)
     framing = {name.lower(): value.strip(b" \t") for name, value in head.fields}
     if b"transfer-encoding" in framing:
         return head.wire, draw(CHUNKED_BODIES)
     length = int(framing.get(b"content-length", b"0"))
     return head.wire, draw(st.binary(min_size=length, max_size=length))
+
+
+def site_requests(
+    host: bytes, targets: Sequence[bytes], tags: Sequence[bytes]
+) -> st.SearchStrategy[bytes]:
+    """Return a strategy for whole requests of a site with these targets and entity tags."""
+    methods = st.sampled_from([b"GET", b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST", b"BREW"])
+    tag_names = st.sampled_from([b"If-None-Match", b"If-Match", b"If-Range"])
+    known_tags = st.lists(st.sampled_from(tags), min_size=1, max_size=3).map(b", ".join)
+    fields = FIELDS | st.tuples(tag_names, known_tags)
+    of_site = heads(methods, st.just(host), st.sampled_from(targets), fields)
+    return requests(of_site).map(b"".join)
 
 
 @st.composite

@@ -46,6 +46,8 @@ REFUSED_BY_OTHERS: Final[dict[str, dict[str, bytes]]] = {
         # RFC 9110 section 2.5: a later minor version is read as the highest that one knows.
         "a later minor version": rb"(?:\r\n)?[^\r]* HTTP/1\.[2-9]\r\n",
         "a space in a chunk extension": _SPACED_EXTENSION,
+        # RFC 9110 section 5.6.3: optional white space is made of tabs, too.
+        "a tab behind a coding": rb"(?is).*\r\ntransfer-encoding:[ \t]*chunked[ \t]*\t",
     },
 }
 # What others understand differently.
@@ -94,6 +96,7 @@ def check_stream(stream: bytes) -> None:
 @example(b"CONNECT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nGET /")
 @example(b"GET / HTTP/1.0\r\nRange: \x80\t\xff \r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000000\r\n\r\n")
+@example(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
 def test_what_we_accept_others_accept_with_the_same_meaning(stream: bytes) -> None:
     check_stream(stream)

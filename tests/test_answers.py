@@ -9,8 +9,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ashttpd.answers import COLD_SECONDS, INLINE_BODY_BYTES, Answers
 from ashttpd.http.answer import Answer
@@ -103,73 +101,6 @@ def flip(webroot: Webroot, offset: int) -> None:
 
 def content_of(plan: Plan) -> bytes:
     return plan.head.partition(b"\r\n\r\n")[2]
-
-
-TARGETS = st.sampled_from(
-    [
-        b"/",
-        b"/style.css",
-        b"/st%79le.css",
-        b"/style.css?query",
-        b"/empty.txt",
-        b"/big.bin",
-        b"/edge.bin",
-        b"/list",
-        b"/list/",
-        b"/list/../style.css",
-        b"/none",
-        b"/%2F",
-        b"/%00",
-        b"/%",
-        b"*",
-    ]
-)
-LINES = st.sampled_from(
-    [
-        b"Rbytes=0-0",
-        b"Rbytes=5-",
-        b"Rbytes=-3",
-        b"Rbytes=99999999-",
-        b"Rnonsense",
-        b"N*",
-        b"N" + b'"x"',
-        b'I"x"',
-        b"Aapplication/json",
-        b"Atext/plain",
-    ]
-)
-KEYS = st.builds(
-    lambda flags, method, target, host, lines: b"\n".join(
-        (flags + method + b" " + target, b"H" + host, *lines, b"")
-    ),
-    st.sampled_from([b"1k-", b"1c-", b"0k-", b"0c-", b"1kb"]),
-    st.sampled_from([b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST", b"BREW"]),
-    TARGETS,
-    st.sampled_from([b"a", b"a", b"b"]),
-    st.lists(LINES, max_size=2),
-)
-
-
-@given(requests=st.lists(st.tuples(KEYS, st.integers(EPOCH, EPOCH + 30)), max_size=30))
-def test_a_memo_never_changes_an_answer(shared: Webroot, requests: list[tuple[bytes, int]]) -> None:
-    hosts = FakeHosts(shared)
-    remembering = Answers(hosts)
-    for key, epoch in requests:
-        second = second_of(epoch)
-        assert remembering.find(key, second) == Answers(hosts).find(key, second)
-
-
-@given(requests=st.lists(KEYS, max_size=30), hot_bytes=st.integers(0, 9_000))
-def test_a_memo_without_room_never_changes_an_answer(
-    shared: Webroot, requests: list[bytes], hot_bytes: int
-) -> None:
-    hosts = FakeHosts(shared)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ashttpd.answers.HOT_BYTES", hot_bytes)
-        patch.setattr("ashttpd.answers.YOUNG_BYTES", 5_000)
-        remembering = Answers(hosts)
-        for key in requests:
-            assert remembering.find(key, SECOND) == Answers(hosts).find(key, SECOND)
 
 
 def test_a_small_body_stands_behind_its_head_and_a_big_one_in_the_file(shared: Webroot) -> None:
