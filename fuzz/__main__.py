@@ -8,9 +8,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
+import pytest
 from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 import fuzz
 import fuzz.profiles
@@ -24,21 +26,26 @@ def load_properties(ran: Counter[str]) -> dict[str, Callable[[], None]]:
         if not module_info.name.startswith("test_"):
             continue
         module = importlib.import_module(f"fuzz.{module_info.name}")
-        for name, function in vars(module).items():
-            if name.startswith("test_") and hasattr(function, "hypothesis"):
-                _count(function, name, ran)
-                properties[name] = function
+        for name, value in vars(module).items():
+            if name.startswith("test_") and hasattr(value, "hypothesis"):
+                value.hypothesis.inner_test = _counted(value.hypothesis.inner_test, name, ran)
+                properties[name] = value
+            elif _is_machine(value) and value.__module__ == module.__name__:
+                value.__init__ = _counted(value.__init__, name, ran)
+                properties[name] = partial(run_state_machine_as_test, value)
     return properties
 
 
-def _count(function: Any, name: str, ran: Counter[str]) -> None:
-    inner = function.hypothesis.inner_test
+def _is_machine(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, RuleBasedStateMachine)
 
+
+def _counted(inner: Callable[..., None], name: str, ran: Counter[str]) -> Callable[..., None]:
     def counted(*args: object, **kwargs: object) -> None:
         ran[name] += 1
         inner(*args, **kwargs)
 
-    function.hypothesis.inner_test = counted
+    return counted
 
 
 def main() -> int:
@@ -49,17 +56,20 @@ def main() -> int:
     settings.load_profile("turn")
     ran: Counter[str] = Counter()
     properties = load_properties(ran)
+    # The next turn is for who has had the least time, so that all get as much.
+    spent = dict.fromkeys(properties, 0.0)
     failed = False
     while not failed and time.monotonic() < stop:
-        for name, check in properties.items():
-            try:
-                check()
-            except Exception:  # whatever a property finds is what we came for
-                print(f"\n{name} does not hold:", file=sys.stderr)
-                traceback.print_exc()
-                failed = True
-            if failed or time.monotonic() >= stop:
-                break
+        name = min(spent, key=lambda name: spent[name])
+        start = time.monotonic()
+        try:
+            properties[name]()
+        # Whatever a property finds is what we came for.
+        except (Exception, pytest.fail.Exception):
+            print(f"\n{name} does not hold:", file=sys.stderr)
+            traceback.print_exc()
+            failed = True
+        spent[name] += time.monotonic() - start
     put_away()
     for name in properties:
         print(f"{ran[name]:9,}  {name}")

@@ -13,7 +13,7 @@ settings.register_profile("deep", deadline=None, max_examples=5_000)
 settings.register_profile(
     "turn",
     deadline=None,
-    max_examples=200,
+    max_examples=100,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

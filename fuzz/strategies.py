@@ -212,7 +212,8 @@ BREAKS: Final[dict[str, Callable[[st.DrawFn, bytes], bytes]]] = {
     "a line feed alone": _with_byte(b"\n"),
     "a carriage return alone": _with_byte(b"\r"),
     "a line end": _with_byte(b"\r\n"),
-    "a folded line": _with_byte(b"\r\n "),
+    "a line end and a space": _with_byte(b"\r\n "),
+    "a folded field": _with_field(b"Folded: a\r\n b"),
     "a NUL": _with_byte(b"\0"),
     "a space": _with_byte(b" "),
     "a colon": _with_byte(b":"),
@@ -242,7 +243,7 @@ FATAL: Final = frozenset(
     {
         "a line feed alone",
         "a carriage return alone",
-        "a folded line",
+        "a folded field",
         "a NUL",
         "a second Host",
         "an empty Host",
@@ -309,8 +310,16 @@ def site_requests(
     """Return a strategy for whole requests of a site with these targets and entity tags."""
     methods = st.sampled_from([b"GET", b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST", b"BREW"])
     tag_names = st.sampled_from([b"If-None-Match", b"If-Match", b"If-Range"])
-    known_tags = st.lists(st.sampled_from(tags), min_size=1, max_size=3).map(b", ".join)
-    fields = FIELDS | st.tuples(tag_names, known_tags)
+    known_tags = st.lists(st.sampled_from(tags), min_size=1, max_size=9).map(b", ".join)
+    spans = st.tuples(st.integers(0, 99_999), st.integers(0, 9_999)).map(
+        lambda span: b"%d-%d" % (span[0], sum(span))
+    )
+    ranges = st.lists(spans | st.sampled_from([b"0-", b"-1", b"3-4"]), min_size=1, max_size=5)
+    fields = st.one_of(
+        FIELDS,
+        st.tuples(tag_names, known_tags),
+        st.tuples(st.just(b"Range"), ranges.map(lambda ranges: b"bytes=" + b",".join(ranges))),
+    )
     of_site = heads(methods, st.just(host), st.sampled_from(targets), fields)
     return requests(of_site).map(b"".join)
 
