@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from ashttpd.answers import Answers
-from ashttpd.http.connection import Connection, Limits, Now, Want
+from ashttpd.http.connection import Connection, Now, Want
 from ashttpd.http.dates import Second, second_of
+from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 from ashttpd.http.scan import make_scan
 from ashttpd.sites import Sites

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,10 @@ AWKWARD: Tree = {
 def built(tree: Tree, *, listing: bool) -> Iterator[tuple[Webroot, Path]]:
     """Build a tree; gives the open webroot, and a directory to work in."""
     with removed_at_the_end(Path(tempfile.mkdtemp(prefix="ashttpd-fuzz-"))) as directory:
-        make(plant(directory / "source", tree), directory / "out", Options(listing=listing))
+        source = plant(directory / "source", tree)
+        # It need not survive a power cut.
+        with patch("mkroot.output.os.fsync"):
+            make(source, directory / "out", Options(listing=listing))
         with opened(directory / "out") as webroot:
             yield webroot, directory
 

@@ -11,22 +11,18 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from ashttpd.webroot.errors import WebrootError
-from ashttpd.webroot.reader import Webroot
 from mkroot.build import Options
-from mkroot.inspect import Extraction, cat, describe, diff, list_resources
-from mkroot.verify import verify
+from mkroot.inspect import Extraction, describe
 from tests.trees import ROOT, make, plain_environment, plant
-from tests.webroots import Draft, Part, opened, paths_in, take_apart
+from tests.webroots import SMALL, Draft, Part, faults, opened, paths_in, take_apart
 
 BAD: Final = Path(__file__).parent / "data" / "bad"
 # A hang is for ever; a busy machine is slow.
@@ -38,39 +34,13 @@ HUGE: Final = 2**63
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     directory = tmp_path_factory.mktemp("healthy")
-    plant(directory / "source", {b"a.txt": b"some text", b"b.txt": b"more", b"dir": {b"x": b""}})
-    make(directory / "source", directory / "out", Options(listing=True))
+    make(plant(directory / "source", SMALL), directory / "out", Options(listing=True))
     return (directory / "out").read_bytes()
 
 
 @pytest.fixture
 def draft(healthy: bytes) -> Draft:
     return take_apart(healthy)
-
-
-def faults(path: Path) -> list[str]:
-    """What opening, verifying and each use of a file say; other errors are not caught."""
-    try:
-        webroot = Webroot(str(path))
-    except WebrootError as error:
-        return [f"open: {error}"]
-    found = [f"verify: {fault}" for fault in verify(webroot)]
-    uses: tuple[Callable[[], object], ...] = (
-        lambda: [webroot.lookup(path) for path in (A, D, SLASHLESS, b"/", b"/b.txt", b"/none")],
-        lambda: [webroot.error_page(status, A) for status in (404, 500)],
-        lambda: [webroot.head_block(v) for _, r in webroot.resources() for v in r.variants],
-        lambda: list(list_resources(webroot)),
-        lambda: list(describe(webroot)),
-        lambda: list(diff(webroot, webroot)),
-        lambda: cat(webroot, "/a.txt", BytesIO()),
-    )
-    for use in uses:
-        try:
-            use()
-        except (WebrootError, LookupError) as error:
-            found.append(f"use: {error}")
-    webroot.close()
-    return found
 
 
 def assert_refused(tmp_path: Path, packed: bytes) -> list[str]:

@@ -5,15 +5,20 @@ The numbers stand here a second time on purpose: FORMAT.md is what they are take
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource
+from mkroot.inspect import cat, describe, diff, list_resources
+from mkroot.verify import verify
+from tests.trees import Tree
 
 SUPERBLOCK_FIELDS: Final = {
     "magic": (0, "16s"),
@@ -227,6 +232,39 @@ def body_of(webroot: Webroot, path: bytes, number: int = 0, coding: str = "ident
 def paths_in(webroot: Webroot) -> list[bytes]:
     """Return the paths of all records in the file's order."""
     return [resource.path for _offset, resource in webroot.resources()]
+
+
+# A site with each kind of resource, and paths in it and beside it.
+SMALL: Final[Tree] = {b"a.txt": b"some text", b"b.txt": b"more", b"dir": {b"x": b""}}
+SMALL_PATHS: Final = (b"/", b"/a.txt", b"/b.txt", b"/dir", b"/dir/", b"/dir/x", b"/none")
+
+
+def faults(path: Path) -> list[str]:
+    """Return what opening, verifying and each use of a file say that was SMALL once.
+
+    Errors that a file may not cause are not caught.
+    """
+    try:
+        webroot = Webroot(str(path))
+    except WebrootError as error:
+        return [f"open: {error}"]
+    found = [f"verify: {fault}" for fault in verify(webroot)]
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: [webroot.lookup(path) for path in SMALL_PATHS],
+        lambda: [webroot.error_page(status, b"/a.txt") for status in (404, 500)],
+        lambda: [webroot.head_block(v) for _, r in webroot.resources() for v in r.variants],
+        lambda: list(list_resources(webroot)),
+        lambda: list(describe(webroot)),
+        lambda: list(diff(webroot, webroot)),
+        lambda: cat(webroot, "/a.txt", BytesIO()),
+    )
+    for use in uses:
+        try:
+            use()
+        except (WebrootError, LookupError) as error:
+            found.append(f"use: {error}")
+    webroot.close()
+    return found
 
 
 def leftovers(output: Path) -> list[str]:
