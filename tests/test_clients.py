@@ -181,13 +181,19 @@ def test_wget_resumes_a_broken_download_and_leaves_a_whole_one_alone(
 
 
 def test_curl_reads_every_coding_that_it_asks_for(base: str, tmp_path: Path) -> None:
+    came = ("-o", "body", "-w", "%header{content-encoding}")
     for path in ("/text.txt", "/sub/page.html"):
+        url = base + path
         body = CONTENT[path[1:]]
-        assert curl(tmp_path, "--compressed", base + path) == body
-        for coding in ("gzip", "br", "zstd", "deflate"):
+        assert curl(tmp_path, "--compressed", url) == body
+        assert curl(tmp_path, url) == body
+        for coding in ("gzip", "br", "zstd"):
             # What it asked for by hand it decodes all the same.
             field = f"Accept-Encoding: {coding}"
-            assert curl(tmp_path, "--compressed", "-H", field, base + path) == body
+            assert curl(tmp_path, "--compressed", "-H", field, *came, url) == coding.encode()
+            assert (tmp_path / "body").read_bytes() == body
+        assert curl(tmp_path, "--compressed", "-H", "Accept-Encoding: deflate", *came, url) == b""
+        assert (tmp_path / "body").read_bytes() == body
 
 
 def test_curl_gets_several_ranges_with_their_places(base: str, tmp_path: Path) -> None:
