@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fuzz import profiles
 from tests.browser import Browser, browsing, find_chromium
 from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
+
+# Before any property is defined, which is when hypothesis looks at it.
+profiles.load()
 
 KILOBYTE = 1 << 10
 MEGABYTE = 1 << 20

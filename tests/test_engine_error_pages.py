@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.conftest import Engine
+from tests.decoders import DECODE
 from tests.servers import Response, Server, build_site, put, request
 
 LARGE: Final = (
@@ -31,6 +32,7 @@ PAGES: Final = {
 }
 CONTENT: Final = PAGES | {
     "index.html": b"<!DOCTYPE html><title>home</title>\n",
+    "packed/404.html": b"<!DOCTYPE html><title>packed</title>\n" + b"<p>It is not here.\n" * 30,
     "hello.txt": b"hello, world\n",
     "docs/a/b/file.txt": b"file\n",
     "damaged/file.txt": b"to be damaged\n",
@@ -275,3 +277,19 @@ def test_errors_in_a_pipeline_come_in_order_among_other_answers(server: Server) 
         for target in targets:
             response = client.read()
             assert (response.status, response.body) == (alone[target].status, alone[target].body)
+
+
+@pytest.mark.parametrize("coding", ["identity", *DECODE])
+def test_a_page_of_the_site_comes_in_the_coding_that_is_preferred(
+    own_server: Server, coding: str
+) -> None:
+    with own_server.connect() as client:
+        response = client.get("/packed/none", "site.example", f"Accept-Encoding: {coding}")
+    assert response.status == 404
+    assert response.fields["vary"] == "Accept-Encoding"
+    if coding == "identity":
+        assert "content-encoding" not in response.fields
+        assert response.body == CONTENT["packed/404.html"]
+    else:
+        assert response.fields["content-encoding"] == coding
+        assert DECODE[coding](response.body) == CONTENT["packed/404.html"]
