@@ -44,7 +44,8 @@ def _assert_free(server: Server) -> None:
                 assert len(client.get("/256k.bin").body) == 256 << 10
         return True
 
-    assert eventually(ask) < 3
+    # Behind a slow reader it would take a minute.
+    assert eventually(ask) < 10
 
 
 def test_ten_thousand_idle_connections_and_hundreds_of_slow_readers_leave_the_server_free(
