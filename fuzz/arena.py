@@ -20,7 +20,7 @@ from ashttpd.http.connection import Connection, Now, Want
 from ashttpd.http.dates import Second, second_of
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
-from ashttpd.http.scan import make_scan
+from ashttpd.http.scan import MAX_HEAD_BYTES, make_scan
 from ashttpd.sites import Sites
 from fuzz.shared import shared
 from fuzz.sites import HOST, NAMES, render, webroots
@@ -30,6 +30,8 @@ from tests.webroots import opened
 
 _HOST: Final = HOST.decode("ascii")
 _DATE_BYTES: Final = len("Sun, 06 Nov 1994 08:49:37 GMT")
+# No example is to end because a machine is slow.
+_PATIENCE: Final = ("--head-seconds", "600", "--idle-seconds", "600", "--stall-seconds", "600")
 # How much is sent without reading: it has to fit into the buffers of sockets.
 _UNHEARD_BYTES: Final = 32 << 10
 
@@ -98,7 +100,7 @@ def arena() -> Iterator[Arena]:
             if engine.lack:
                 assert os.environ.get(REQUIRE) != "1", engine.lack
                 continue
-            servers[engine.name] = stack.enter_context(engine.serving(vhosts))
+            servers[engine.name] = stack.enter_context(engine.serving(vhosts, *_PATIENCE))
         yield Arena(vhosts, servers, sites)
         for server in servers.values():
             eventually(partial(_has_one_webroot, server))
@@ -118,7 +120,7 @@ class Talk:
         # Where the last response starts in what is pending; negative once it was begun.
         self._last = -1
         self._unheard = 0
-        self.ended = self.half_closed = False
+        self.ended = self.half_closed = self.closed = False
 
     @property
     def may_send(self) -> bool:
@@ -133,7 +135,9 @@ class Talk:
         for client in self._clients.values():
             client.send(data)
         self._expect(data)
-        if alone and self._unheard == len(data) and not self.ended:
+        # More than one read takes may wait for us to read answers.
+        one_read = self._unheard == len(data) <= MAX_HEAD_BYTES
+        if alone and one_read and not self.ended:
             for name, client in self._clients.items():
                 wait_until_read(self._servers[name], client)
 
@@ -150,23 +154,32 @@ class Talk:
         self.ended = step is not Want.READ
 
     def read(self, count: int) -> None:
-        """Read so many bytes of what has to come from each server."""
+        """Read so many bytes of what has to come from each server; closes where they do not."""
         expected = self._pending[:count]
         for name, client in self._clients.items():
-            came = bytearray(client.read_bytes(len(expected)))
-            for start, asked in self._dates:
-                stop = start + _DATE_BYTES
-                if start >= 0 and stop <= len(came):
-                    _check_date(bytes(came[start:stop]), asked)
-                part = slice(max(0, start), min(stop, len(came)))
-                came[part] = expected[part]
-            assert came == expected, (name, _difference(bytes(came), expected))
+            try:
+                came = self._with_expected_dates(client.read_bytes(len(expected)), expected)
+                assert came == expected, (name, _difference(came, expected))
+            except BaseException:
+                self.close()
+                raise
         done = len(expected)
         self._pending = self._pending[done:]
         self._last -= done
         self._dates = [(start - done, a) for start, a in self._dates if start + _DATE_BYTES > done]
         if not self._pending:
             self._unheard = 0
+
+    def _with_expected_dates(self, came: bytes, expected: bytes) -> bytes:
+        """Return what came with each Date, if it is near, replaced by the one that we expect."""
+        result = bytearray(came)
+        for start, asked in self._dates:
+            stop = start + _DATE_BYTES
+            if start >= 0 and stop <= len(came):
+                _check_date(came[start:stop], asked)
+            part = slice(max(0, start), min(stop, len(came)))
+            result[part] = expected[part]
+        return bytes(result)
 
     def read_some(self, share: float) -> None:
         """Read a share of what has to come, from 0 to 1."""
@@ -183,7 +196,9 @@ class Talk:
             client.socket.shutdown(socket.SHUT_WR)
 
     def finish(self) -> None:
-        """Read all, see the servers close, and close."""
+        """Read all, see the servers close, and close; nothing where it is closed already."""
+        if self.closed:
+            return
         if self.may_send:
             self.half_close()
         self.read(len(self._pending))
@@ -193,11 +208,13 @@ class Talk:
 
     def close(self) -> None:
         """Close, whatever is still to come."""
+        self.closed = True
         for client in self._clients.values():
             client.close()
 
     def reset(self) -> None:
         """Vanish."""
+        self.closed = True
         for client in self._clients.values():
             client.reset()
 

@@ -5,6 +5,7 @@ And they are the bytes that the core plans. Dates may differ by a second or two.
 
 from typing import Final
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -13,6 +14,8 @@ from fuzz.arena import Talk, arena
 from fuzz.sites import NAMES, PLAIN_REQUESTS, REQUESTS
 from fuzz.strategies import BREAKS, broken_requests, pieces
 
+# It takes a while to find the shortest story that ends badly.
+pytestmark = pytest.mark.timeout(600)
 TALKS: Final = 3
 NUMBERS: Final = st.integers(0, TALKS - 1)
 NOISE: Final = st.binary(min_size=1, max_size=20)

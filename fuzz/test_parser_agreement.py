@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http import HTTPMethod
 from typing import Final
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ashttpd.http.connection import Want
@@ -25,6 +25,8 @@ from fuzz.strategies import (
     broken_requests,
 )
 
+# There are many ways to break a request.
+MANY: Final = settings(max_examples=5 * settings().max_examples)
 Parser = Callable[[bytes], Message | None]
 PARSERS: Final[dict[str, Parser]] = {"h11": parse_with_h11, "llhttp": parse_with_llhttp}
 CHUNKED_HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -117,11 +119,13 @@ def test_a_broken_body_that_we_accept_ends_where_others_say(body: bytes) -> None
     check_stream(CHUNKED_HEAD + body + NEXT)
 
 
+@MANY
 @given(broken_requests(sorted(BREAKS)))
 def test_a_request_broken_in_one_way_is_refused_or_means_the_same_to_all(request: bytes) -> None:
     check_stream(request + NEXT)
 
 
+@MANY
 @given(broken_requests(sorted(FATAL)))
 def test_a_request_that_nobody_may_read_is_refused_and_nothing_behind_it_heard(
     request: bytes,
