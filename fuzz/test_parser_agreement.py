@@ -59,6 +59,11 @@ HEARD_DIFFERENTLY: Final[dict[str, dict[str, bytes]]] = {
         # RFC 9110 section 9.3.6: the content of a CONNECT means nothing. What follows its head is
         # for a tunnel, says llhttp; we refuse every tunnel, so it is content as of any method.
         "the content of a CONNECT": rb"(?:\r\n)?CONNECT ",
+        # RFC 9110 section 7.8: a server may ignore Upgrade, as we do, and the content of such a
+        # request comes before the other protocol. llhttp takes it for that protocol's.
+        "the content of an upgrade": (
+            rb"(?is)(?=.*\r\nconnection:[^\r]*upgrade)(?=.*\r\nupgrade:)"
+        ),
     },
 }
 
@@ -100,6 +105,10 @@ def check_stream(stream: bytes) -> None:
 @example(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000000\r\n\r\n")
 @example(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+@example(
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n"
+    b"Content-Length: 5\r\n\r\nGET /"
+)
 def test_what_we_accept_others_accept_with_the_same_meaning(stream: bytes) -> None:
     check_stream(stream)
 
