@@ -59,10 +59,20 @@ def main() -> int:
     logging.disable()
     ran: Counter[str] = Counter()
     properties = load_properties(ran)
-    # The next turn is for who has had the least time, so that all get as much.
+    try:
+        holds = run(properties, stop)
+    finally:
+        for name in properties:
+            print(f"{ran[name]:9,}  {name}")
+        put_away()
+    return int(not holds)
+
+
+def run(properties: dict[str, Callable[[], None]], stop: float) -> bool:
+    """Give all properties the same time until `stop` (monotonic); returns whether all held."""
     spent = dict.fromkeys(properties, 0.0)
-    failed = False
-    while not failed and time.monotonic() < stop:
+    while time.monotonic() < stop:
+        # The next turn is for who has had the least.
         name = min(spent, key=lambda name: spent[name])
         start = time.monotonic()
         try:
@@ -71,12 +81,9 @@ def main() -> int:
         except (Exception, pytest.fail.Exception):
             print(f"\n{name} does not hold:", file=sys.stderr)
             traceback.print_exc()
-            failed = True
+            return False
         spent[name] += time.monotonic() - start
-    put_away()
-    for name in properties:
-        print(f"{ran[name]:9,}  {name}")
-    return int(failed)
+    return True
 
 
 if __name__ == "__main__":
