@@ -20,7 +20,7 @@ from ashttpd.http.connection import Connection, Now, Want
 from ashttpd.http.dates import Second, second_of
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
-from ashttpd.http.scan import MAX_HEAD_BYTES, make_scan
+from ashttpd.http.scan import make_scan
 from ashttpd.sites import Sites
 from fuzz.shared import shared
 from fuzz.sites import HOST, NAMES, render, webroots
@@ -28,6 +28,7 @@ from tests.conftest import ENGINES
 from tests.servers import REQUIRE, Server, eventually, put, wait_until_read
 from tests.webroots import opened
 
+_LIMITS: Final = Limits()
 _HOST: Final = HOST.decode("ascii")
 _DATE_BYTES: Final = len("Sun, 06 Nov 1994 08:49:37 GMT")
 # No example is to end because a machine is slow.
@@ -113,7 +114,7 @@ class Talk:
         """Connect."""
         self._clients = {name: server.connect() for name, server in arena.servers.items()}
         self._servers = arena.servers
-        self._model = Connection(make_scan(), arena, Limits(), 0.0)
+        self._model = Connection(make_scan(), arena, _LIMITS, 0.0)
         # What has to come and was not read yet; where in it dates stand, with the time of asking.
         self._pending = b""
         self._dates: list[tuple[int, int]] = []
@@ -136,7 +137,7 @@ class Talk:
             client.send(data)
         self._expect(data)
         # More than one read takes may wait for us to read answers.
-        one_read = self._unheard == len(data) <= MAX_HEAD_BYTES
+        one_read = self._unheard == len(data) <= _LIMITS.head_bytes
         if alone and one_read and not self.ended:
             for name, client in self._clients.items():
                 wait_until_read(self._servers[name], client)
