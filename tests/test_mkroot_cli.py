@@ -492,6 +492,8 @@ def test_an_interrupted_build_says_so_and_leaves_the_old_file(tmp_path: Path) ->
     program = (
         "import os, signal, sys\n"
         "from mkroot import cli, tree\n"
+        # Who is started in the background by a shell is told to ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "show = tree.show\n"
         "def interrupted(path):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
