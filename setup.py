@@ -16,6 +16,7 @@ from setuptools.errors import BaseError, CCompilerError
 BUILDERS = [
     "ashttpd/http/build_scan.py:ffibuilder",
     "ashttpd/threads/build_turn.py:ffibuilder",
+    "ashttpd/uring/build_uring.py:ffibuilder",
 ]
 
 REQUIRED = os.environ.get("ASHTTPD_REQUIRE_EXTENSIONS") == "1"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from ashttpd import __version__
-from ashttpd.config import Config, default_threads
+from ashttpd.config import AUTO, Config, default_threads
+from ashttpd.engine import UnusableError
 from ashttpd.listen import Address, AddressError, parse_address
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
@@ -17,6 +18,8 @@ from ashttpd.threads.bodies import SEND_BODY
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
 MAX_THREADS: Final = 256
+# What the server of 2010 called it.
+_ALIASES: Final = {"async-sendfile": "uring"}
 
 _DESCRIPTION: Final = """\
 Serve every webroot of a directory, each under its file's name as the host name:
@@ -69,10 +72,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("vhosts", metavar="VHOSTS", type=Path, help="directory of webroots")
     parser.add_argument(
         "--model",
-        choices=("threads", "uring", "aio"),
-        default="threads",
-        help="how bytes are moved: threads (the default, and the only one of this version) is a "
-        "pool of threads that may block on files, but never on clients",
+        choices=(AUTO, "threads", "uring", "async-sendfile", "aio"),
+        default=AUTO,
+        help="how bytes are moved: uring is one loop over io_uring (Linux 6.0; its other name is "
+        "async-sendfile), threads a pool of threads that may block on files, but never on "
+        "clients; auto (the default) is the first of these that works",
     )
     parser.add_argument(
         "--bind",
@@ -124,6 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _config(options: argparse.Namespace) -> Config:
     return Config(
         vhosts=options.vhosts,
+        model=_ALIASES.get(options.model, options.model),
         addresses=tuple(options.bind or [DEFAULT_BIND]),
         threads=options.threads,
         io=options.io,
@@ -142,17 +147,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
-    if options.model != "threads":
-        print(
-            f"ashttpd: the {options.model} engine is not in this version; use --model threads",
-            file=sys.stderr,
-        )
+    if options.model == "aio":
+        print("ashttpd: the aio engine is not in this version", file=sys.stderr)
         return 1
     try:
         if not options.vhosts.is_dir():
             print(f"ashttpd: {options.vhosts}: not a directory", file=sys.stderr)
             return 1
         return run(_config(options))
+    except UnusableError as error:
+        print(
+            f"ashttpd: the uring engine cannot run here: {error}. Or use --model threads",
+            file=sys.stderr,
+        )
+        return 1
     except (AddressError, OSError) as error:
         print(f"ashttpd: {error}", file=sys.stderr)
         return 1

@@ -9,6 +9,8 @@ from typing import Final
 from ashttpd.http.limits import Limits
 from ashttpd.listen import Address
 
+# The model that stands for the best one that works here.
+AUTO: Final = "auto"
 # More have not been tried.
 MOST_CONNECTIONS: Final = 1_000_000
 # Of the files that may be open, an eighth is kept for webroots and logs, and this at least.
@@ -36,6 +38,7 @@ class Config:
     """A server's settings. `access_log` is None where none is written; `-` is standard output."""
 
     vhosts: Path
+    model: str
     addresses: tuple[Address, ...]
     threads: int
     io: str

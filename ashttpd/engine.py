@@ -2,10 +2,10 @@
 
 import errno
 import logging
-import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from ashttpd.accesslog import AccessLog
@@ -55,13 +55,23 @@ def read_clocks(before: Now | None = None) -> Now:
     return Now(time.monotonic(), second)
 
 
+@contextmanager
+def borrowed(fd: int) -> Iterator[socket.socket]:
+    """Give a socket's descriptor the methods of a socket for a while; it stays open."""
+    borrower = socket.socket(fileno=fd)
+    try:
+        yield borrower
+    finally:
+        borrower.detach()
+
+
 def address_of(fd: int) -> str:
     """Return the address at the other end of a socket, or `-` where it is gone already."""
-    with socket.socket(fileno=os.dup(fd)) as peer:
-        try:
+    try:
+        with borrowed(fd) as peer:
             return str(peer.getpeername()[0])
-        except OSError:
-            return "-"
+    except OSError:
+        return "-"
 
 
 def note(access_log: AccessLog, peer: str, now: Now, head: bytes, cursor: Cursor) -> None:

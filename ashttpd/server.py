@@ -4,21 +4,25 @@ import logging
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Final
 
 from inotify_simple import INotify, flags
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.config import Config, default_connections
+from ashttpd.config import AUTO, Config, default_connections
+from ashttpd.engine import Engine, UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
 from ashttpd.sites import Watch
 from ashttpd.threads.bodies import SEND_BODY
 from ashttpd.threads.engine import ThreadsEngine
+from ashttpd.uring.engine import UringEngine
 
 log = logging.getLogger(__name__)
 
@@ -114,10 +118,29 @@ def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: Access
             signals.reopen = False
 
 
+def _make_engine(
+    config: Config, listeners: Sequence[socket], watch: Watch, access_log: AccessLog | None
+) -> Engine:
+    """Return the engine that is asked for, or the best that works; raises UnusableError."""
+    limits = _with_connections(config.limits)
+    if config.model != "threads":
+        try:
+            engine = UringEngine(listeners, watch, limits, access_log)
+        except UnusableError as error:
+            if config.model != AUTO:
+                raise
+            log.info("model threads, since uring cannot be had: %s", error)
+        else:
+            log.info("model uring")
+            return engine
+    send_body = SEND_BODY[config.io]
+    return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
+
+
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status.
 
-    Raises AddressError and OSError for what keeps the server from starting.
+    Raises AddressError, UnusableError and OSError for what keeps the server from starting.
     """
     _raise_file_limit()
     signals = _Signals()
@@ -133,14 +156,7 @@ def run(config: Config) -> int:
         watch.check()
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
-        engine = ThreadsEngine(
-            listeners,
-            watch,
-            _with_connections(config.limits),
-            config.threads,
-            SEND_BODY[config.io],
-            access_log,
-        )
+        engine = _make_engine(config, listeners, watch, access_log)
         engine.start()
         for listener in listeners:
             log.info("listening on %s", describe(listener))

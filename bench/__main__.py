@@ -19,10 +19,10 @@ from bench.measure import measure
 from bench.process import CLIENT_CPU, SERVER_CPU, BenchError, Site
 from bench.report import save, show
 from bench.scenarios import SCENARIOS, Scenario
-from bench.servers import BASELINES, CONTROL, MODELS, PEERS, SERVERS, Server, ashttpd
+from bench.servers import BASELINES, CONTROL, FLOOR, MODELS, PEERS, SERVERS, Server, ashttpd
 
 # What is measured when nothing is asked for.
-DEFAULT = (*(server.name for server in PEERS), "ashttpd-threads")
+DEFAULT = (*(server.name for server in PEERS), "ashttpd-threads", "ashttpd-uring", FLOOR.name)
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -60,12 +60,26 @@ def plan(
     for scenario in scenarios:
         for turn in range(rounds):
             order = random.sample(servers, len(servers))
-            result += [(scenario, turn, server) for server in order]
+            result += [
+                (scenario, turn, server)
+                for server in order
+                if server.scenarios is None or scenario.name in server.scenarios
+            ]
     return result
 
 
+def compile_floor(program: Path) -> None:
+    source = Path(__file__).with_name("floor.c")
+    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(source), "-luring"]
+    try:
+        subprocess.run(command, check=True)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        raise BenchError(f"cannot compile {source.name}: {exc}") from exc
+
+
 def build_site(scratch: Path, program: Path, webroot_needed: bool) -> Site:
-    site = Site(scratch / "root", scratch / "vhosts", program.absolute(), scratch)
+    floor = scratch / "floor.program"
+    site = Site(scratch / "root", scratch / "vhosts", program.absolute(), floor, scratch)
     # h2o gives up root, and has to be able to read the site afterwards.
     scratch.chmod(0o755)
     write_site(site.root)
@@ -86,6 +100,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     with TemporaryDirectory(prefix="bench-") as scratch:
         own = any(server.name.startswith("ashttpd-") for server in servers)
         site = build_site(Path(scratch), options.ashttpd, own)
+        if FLOOR in servers:
+            compile_floor(site.floor)
         steps = plan(wanted, servers, options.rounds)
         samples = [
             measure(scenario, server, turn, options.seconds, site)
@@ -98,7 +114,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def list_all(console: Console) -> None:
     for scenario in SCENARIOS:
-        console.print(f"{scenario.name:12} goal {scenario.goal:.2f}  {scenario.about}")
+        goals = ", ".join(f"{engine} {goal:.2f}" for engine, goal in scenario.goals.items())
+        console.print(f"{scenario.name:12} {scenario.about} (goals: {goals})")
     console.print("servers:", ", ".join(server.name for server in SERVERS))
 
 

@@ -39,6 +39,7 @@ class Site:
     root: Path
     vhosts: Path
     ashttpd: Path
+    floor: Path
     scratch: Path
 
 
@@ -89,6 +90,7 @@ def serving(server: Server, site: Site) -> Iterator[Running]:
         "root": str(site.root),
         "vhosts": str(site.vhosts),
         "ashttpd": str(site.ashttpd),
+        "floor": str(site.floor),
         "home": str(home),
         "config": str(home / "config"),
     }

@@ -72,7 +72,7 @@ def ratios(samples: Sequence[Sample], scenario: str, server: str, baseline: str)
     """To the baseline of the same round, so that a machine that slows down moves both."""
     own = pick(samples, scenario, server)
     base = pick(samples, scenario, baseline)
-    pairs = zip(own, base, strict=True)
+    pairs = zip(own, base, strict=bool(own))
     return [micros_per_answer(mine) / micros_per_answer(its) for mine, its in pairs]
 
 
@@ -81,10 +81,13 @@ def ratio_cell(samples: Sequence[Sample], baseline: str) -> Cell:
 
     def cell(scenario: Scenario, server: Server) -> str:
         values = ratios(samples, scenario.name, server.name, baseline)
+        if not values:
+            return ""
         middle = median(values)
         text = f"{middle:.2f} ±{(max(values) - min(values)) / 2:.2f}"
-        missed = server.has_goals and middle > scenario.goal
-        return f"[bold red]{text} > {scenario.goal:.2f}[/]" if missed else text
+        goal = scenario.goals.get(server.engine)
+        missed = goal is not None and middle > goal
+        return f"[bold red]{text} > {goal:.2f}[/]" if missed else text
 
     return cell
 
@@ -93,7 +96,8 @@ def figure_cell(samples: Sequence[Sample], figure: Figure, form: str) -> Cell:
     """The median over the rounds."""
 
     def cell(scenario: Scenario, server: Server) -> str:
-        return format(median(map(figure, pick(samples, scenario.name, server.name))), form)
+        values = [figure(sample) for sample in pick(samples, scenario.name, server.name)]
+        return format(median(values), form) if values else ""
 
     return cell
 
@@ -138,7 +142,7 @@ def save(path: Path, samples: Sequence[Sample], scenarios: Sequence[Scenario]) -
             "load": os.getloadavg(),
         },
         "baselines": BASELINES,
-        "goals": {scenario.name: scenario.goal for scenario in scenarios},
+        "goals": {scenario.name: scenario.goals for scenario in scenarios},
         "samples": [
             asdict(sample) | {"micros_per_answer": micros_per_answer(sample)} for sample in samples
         ],

@@ -21,13 +21,17 @@ class Server:
     """How to start one server.
 
     `command` and `config` know $port, $root (the document root), $vhosts (the directory with its
-    webroot), $home (an empty directory), $config (the file the configuration is in) and $ashttpd.
+    webroot), $home (an empty directory), $config (the file the configuration is in), $ashttpd and
+    $floor.
     """
 
     name: str
     command: tuple[str, ...]
     config: str = ""
-    has_goals: bool = False
+    # Of ashttpd, whose goals it is held against.
+    engine: str = ""
+    # Where it can be measured; None is everywhere.
+    scenarios: frozenset[str] | None = None
 
 
 # master_process off makes nginx one process.  The cache of open files holds the whole site, as
@@ -108,12 +112,20 @@ AGAIN = Server(CONTROL, NGINX_COMMAND, NGINX_PLAIN)
 
 
 def ashttpd(model: str) -> Server:
-    """ashttpd with one of its engines; the goals are those of the threads engine."""
+    """ashttpd with one of its engines."""
     command = (
         *("$ashttpd", "--model", model, "--processes", "1"),
         *("--bind", "127.0.0.1:$port", "--access-log", "off", "$vhosts"),
     )
-    return Server(f"ashttpd-{model}", command, has_goals=model == "threads")
+    return Server(f"ashttpd-{model}", command, engine=model)
 
 
-SERVERS = (*PEERS, AGAIN, *(ashttpd(model) for model in MODELS))
+# Not a server but what a request costs the kernel on one io_uring: floor.c, which serves what it
+# can keep in memory.
+FLOOR = Server(
+    "floor",
+    ("$floor", "$port", "$root"),
+    scenarios=frozenset(("page", "unique", "notmodified", "16k", "100k", "c1000")),
+)
+
+SERVERS = (*PEERS, AGAIN, FLOOR, *(ashttpd(model) for model in MODELS))

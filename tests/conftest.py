@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ashttpd.engine import UnusableError
+from ashttpd.http.limits import Limits
+from ashttpd.uring.ring import Ring
 from fuzz import profiles
 from tests.browser import Browser, browsing, find_chromium
 from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
@@ -38,18 +41,30 @@ class Engine:
 
 
 # Where no compiler was at hand: importing an extension fails.
-_NOT_COMPILED = """
+_NO_EXTENSIONS = """
 import sys
-sys.modules.update({"ashttpd.http._scan": None, "ashttpd.threads._turn": None})
+for name in ("http._scan", "threads._turn", "uring._uring"):
+    sys.modules[f"ashttpd.{name}"] = None
 from ashttpd.cli import main
 sys.exit(main())
 """
 
 
+def _lack_of_uring() -> str:
+    try:
+        Ring(Limits()).close()
+    except UnusableError as error:
+        return f"io_uring: {error}"
+    return ""
+
+
+NOT_COMPILED = (sys.executable, "-c", _NO_EXTENSIONS)
+
 ENGINES = (
     Engine("threads-sendfile", ("--model", "threads", "--io", "sendfile")),
     Engine("threads-read", ("--model", "threads", "--io", "read")),
-    Engine("threads-plain", ("--model", "threads"), (sys.executable, "-c", _NOT_COMPILED)),
+    Engine("uring", ("--model", "uring"), lack=_lack_of_uring()),
+    Engine("threads-plain", ("--model", "threads"), NOT_COMPILED),
 )
 
 

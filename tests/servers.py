@@ -166,11 +166,11 @@ class Server:
         return self.process.wait(seconds)
 
     def resident_bytes(self) -> int:
-        """How much memory it holds."""
+        """How much memory it holds, without what is mapped in of the page cache."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) * 1024
+        found = re.findall(r"Rss(?:Anon|Shmem):\s+(\d+) kB", status)
+        assert len(found) == 2
+        return sum(map(int, found)) * 1024
 
     def open_files(self) -> list[str]:
         """What its descriptors lead to."""
@@ -214,10 +214,12 @@ class Server:
             self.process.stdout.close()
 
 
-def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m ashttpd`, which is expected to end by itself."""
+def run_program(
+    *arguments: str, program: Sequence[str] = PROGRAM
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m ashttpd`, or another program, which is expected to end by itself."""
     return subprocess.run(
-        [*PROGRAM, *arguments],
+        [*program, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,12 +2,16 @@
 
 The index sections are copied into anonymous memory, so that nobody can change or truncate them
 under the server; head blocks and bodies are read with pread. All that this module raises is
-WebrootError (the file is wrong) and OSError (the machine said no). It knows no HTTP.
+WebrootError (the file is wrong), OSError (the machine said no) and, for who does not want to wait
+for a disk, ColdError. It knows no HTTP.
 """
 
+import errno
 import os
+import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from mmap import mmap
 from stat import S_ISREG
@@ -27,6 +31,47 @@ from ashttpd.webroot.sections import (
 
 # One read of a section; preadv stops at 2 GiB anyway, and the hash wants its input in the cache.
 _READ_BYTES: Final = 1 << 20
+
+
+class _Manners(threading.local):
+    waits = True
+
+
+_manners = _Manners()
+
+
+@contextmanager
+def waiting(*, allowed: bool) -> Iterator[None]:
+    """Let this thread's reads of head blocks and bodies wait for a disk, or raise ColdError."""
+    before = _manners.waits
+    _manners.waits = allowed
+    try:
+        yield
+    finally:
+        _manners.waits = before
+
+
+class ColdError(Exception):
+    """Bytes of a file are not in memory, and this thread does not wait for them."""
+
+    def __init__(self, file: "Webroot", offset: int, length: int) -> None:
+        """Name them."""
+        super().__init__(f"{length} bytes at {offset} of {file.path} are not in memory")
+        self.file = file
+        self.offset = offset
+        self.length = length
+
+
+def _is_in_memory(fd: int, offset: int, length: int) -> bool:
+    """Whether reading does not wait; asks by trying it, see RWF_NOWAIT of preadv2(2)."""
+    try:
+        return os.preadv(fd, [bytearray(length)], offset, os.RWF_NOWAIT) == length
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:  # a filesystem that cannot tell
+            return True
+        raise
 
 
 def _read_exactly(fd: int, offset: int, length: int) -> bytes:
@@ -170,13 +215,18 @@ class Webroot:
 
     def head_block(self, variant: Variant) -> bytes:
         """Read a variant's head block; raise WebrootError where it is damaged."""
-        block = _read_exactly(self.fd, variant.head_offset, variant.head_length)
+        block = self.read(variant.head_offset, variant.head_length)
         if sha256(block).digest() != variant.head_sha256:
             raise WebrootError(f"the head block at {variant.head_offset} is damaged")
         return block
 
     def read(self, offset: int, length: int) -> bytes:
-        """Read bytes of the file, all of them; raise WebrootError where it ends before."""
+        """Read bytes of the file, all of them.
+
+        Raises WebrootError where it ends before, and ColdError; see `waiting`.
+        """
+        if not _manners.waits and length and not _is_in_memory(self.fd, offset, length):
+            raise ColdError(self, offset, length)
         return _read_exactly(self.fd, offset, length)
 
     def _record(self, offset: int) -> tuple[Resource, int]:

@@ -1,0 +1,59 @@
+"""Starts and drains the thread of this engine."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from socket import socket
+from threading import Thread
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.engine import HotSource
+from ashttpd.http.limits import Limits
+from ashttpd.uring.loop import Loop
+from ashttpd.uring.ring import Ring
+
+log = logging.getLogger(__name__)
+
+
+class UringEngine:
+    """One loop over listening sockets."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket],
+        source: HotSource,
+        limits: Limits,
+        access_log: AccessLog | None,
+    ) -> None:
+        """Set the ring up; raises UnusableError where none can be had. Nothing runs before `start`.
+
+        The listeners are made to block: their operations wait in the kernel, not here.
+        """
+        ring = Ring(limits)
+        for listener in listeners:
+            listener.setblocking(True)
+        self.loop = Loop(ring, listeners, source, limits, access_log)
+        self._thread = Thread(target=self._run, name="loop")
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except Exception:
+            # Nobody would be served any more, and nobody notice: better to be started anew.
+            log.exception("the loop has ended: this is a bug of ashttpd")
+            os._exit(1)
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._thread.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more connections, finish what is under way, and return when all has ended.
+
+        What is not through after `seconds` is closed; returns whether all of it was through.
+        """
+        deadline = time.monotonic() + seconds
+        self.loop.drain(deadline)
+        self._thread.join()
+        return time.monotonic() < deadline

@@ -1,0 +1,65 @@
+"""The listening sockets of a loop: who is accepted from, and who not for the moment."""
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from ashttpd.engine import EXHAUSTED, PAUSE_SECONDS, complain_of_accept
+from ashttpd.uring.ring import Ring
+
+
+class Listening:
+    """Has a ring accept from listeners, which have to block; for the thread of the ring."""
+
+    def __init__(self, ring: Ring, listeners: Sequence[socket.socket]) -> None:
+        """Own the listeners."""
+        self._ring = ring
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        # Who is to be accepted from again, and when by the monotonic clock.
+        self._paused: dict[int, float] = {}
+        self._stopping = False
+        # Whether nobody is to be accepted for the moment.
+        self.held = False
+
+    def start(self) -> None:
+        """Accept from all."""
+        for fd in self._listeners:
+            self._ring.listen(fd)
+
+    def ended(self, fd: int, number: int, now: float) -> None:
+        """Note that a listener is no longer accepted from, for 0 or an errno."""
+        if number in EXHAUSTED and not self._stopping:
+            complain_of_accept(OSError(number, os.strerror(number)))
+        self._paused[fd] = now + (PAUSE_SECONDS if number else 0)
+
+    def hold(self, wanted: bool) -> None:
+        """Accept from nobody while it is wanted."""
+        if wanted and not self.held:
+            for fd in self._listeners.keys() - self._paused.keys():
+                self._ring.unlisten(fd)
+        self.held = wanted
+
+    @property
+    def paused(self) -> bool:
+        """Whether `resume` has to be called, every PAUSE_SECONDS."""
+        return bool(self._paused)
+
+    def resume(self, now: float) -> None:
+        """Accept again from whose pause is over."""
+        if self._stopping or self.held:
+            return
+        for fd, until in list(self._paused.items()):
+            if until <= now:
+                del self._paused[fd]
+                self._ring.listen(fd)
+
+    def stop(self, turn: Callable[[float], None]) -> None:
+        """Take what has connected already, with turns of so many seconds, and close all."""
+        turn(0)
+        self._stopping = True
+        for fd in self._listeners.keys() - self._paused.keys():
+            self._ring.unlisten(fd)
+        while self._listeners.keys() - self._paused.keys():
+            turn(PAUSE_SECONDS)
+        for listener in self._listeners.values():
+            listener.close()

@@ -1,0 +1,107 @@
+"""New sockets that are not served yet: there is no room for them, or their address is to be asked.
+
+What ashttpd.admission decides is done here. They wait with us and not in the kernel's queue, from
+which the ring takes them as they come.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
+from ashttpd.http.limits import Limits
+from ashttpd.uring.client import Client
+
+log = logging.getLogger(__name__)
+
+# Beyond it new ones stay in the kernel's queue: each here is an open file.
+MAX_WAITING: Final = 256
+# To find who is idle is to look at all; so one in so many of them makes room at once, and nobody is
+# looked at again before so many seconds.
+_ROOM_SHARE: Final = 16
+_ROOM_SECONDS: Final = 0.01
+
+
+class Lobby:
+    """Who waits, and who of the clients makes room; for the thread of the loop."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        clients: Mapping[int, Client],
+        serve: Callable[[int], None],
+        close: Callable[[Client], None],
+    ) -> None:
+        """Start empty; `serve` makes a socket a client, `close` ends one that is idle."""
+        self._most = limits.max_connections
+        self._most_per_address = limits.max_connections_per_address
+        self._addresses = Addresses(self._most_per_address, clients.__contains__)
+        self._clients = clients
+        self._serve = serve
+        self._close = close
+        self._refusals = Refusals()
+        self._waiting: deque[int] = deque()
+        self._full_since: float | None = None
+        self._next_look = 0.0
+
+    def __len__(self) -> int:
+        """How many are waiting."""
+        return len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may come."""
+        return len(self._waiting) >= MAX_WAITING
+
+    @property
+    def room(self) -> int:
+        """How many new sockets may pass by without waiting here."""
+        if self._waiting or self._most_per_address:
+            return 0
+        return max(0, self._most - len(self._clients))
+
+    def add(self, fd: int) -> None:
+        """Let a new socket wait."""
+        self._waiting.append(fd)
+
+    def admit(self, now: float) -> None:
+        """Serve who may be, and turn away who has waited for too long; `now` is monotonic."""
+        self._admit()
+        if not self._waiting:
+            self._full_since = None
+        elif now >= self._next_look:
+            self._next_look = now + _ROOM_SECONDS
+            self._make_room(now)
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._clients) < self._most:
+            fd = self._waiting.popleft()
+            if self._most_per_address and not self._addresses.admit((fd,)):
+                reason = f"an address has {self._most_per_address} connections already"
+                self._refusals.turn_away(fd, reason)
+            else:
+                self._serve(fd)
+
+    def _make_room(self, now: float) -> None:
+        connections = [client.connection for client in self._clients.values()]
+        count = max(1, len(connections) // _ROOM_SHARE)
+        before = choose_idle(connections, count, now)
+        if before is not None:
+            for client in list(self._clients.values()):
+                since = client.connection.idle_since
+                if since is not None and since <= before:
+                    self._close(client)
+            self._full_since = None
+            self._admit()
+            return
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since >= PATIENCE_SECONDS:
+            self.clear()
+
+    def clear(self) -> None:
+        """Turn all away."""
+        while self._waiting:
+            fd = self._waiting.popleft()
+            self._refusals.turn_away(fd, f"all {self._most} connections are in use")

@@ -1,0 +1,419 @@
+"""The loop: completions to connections, their plans to operations, one turn after the other.
+
+Everything that HTTP means is the connection's; this file moves bytes and keeps deadlines.
+"""
+
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.engine import (
+    PAUSE_SECONDS,
+    SWEEP_SECONDS,
+    HotSource,
+    address_of,
+    note,
+    read_clocks,
+)
+from ashttpd.http.connection import Connection, State, Want
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Cursor, Extent, Plan
+from ashttpd.http.scan import make_scan
+from ashttpd.uring.client import Client, untaken
+from ashttpd.uring.cold import COLD, PatientSource
+from ashttpd.uring.listening import Listening
+from ashttpd.uring.lobby import Lobby
+from ashttpd.uring.ring import (
+    DESCRIPTOR_MASK,
+    KIND_SHIFT,
+    LAST,
+    WITH_BODY,
+    Kind,
+    Mode,
+    Ring,
+)
+from ashttpd.uring.windows import WINDOW_BYTES, Windows
+from ashttpd.webroot.reader import waiting
+
+log = logging.getLogger(__name__)
+
+# What a peer may ask for ahead while it is being answered; then it is not listened to.
+MAX_WAITING_BYTES: Final = 64 << 10
+# How long after a small answer the next one is expected.
+SMALL_SECONDS: Final = 1.0
+# How long the kernel may take to end what was cancelled; a disk may hold it up.
+CLOSE_SECONDS: Final = 2.0
+
+
+class Loop:
+    """Serves in the thread that calls `run`; others may call `drain`."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        listeners: Sequence[socket.socket],
+        source: HotSource,
+        limits: Limits,
+        access_log: AccessLog | None,
+    ) -> None:
+        """Own the ring and the listeners, which have to block; start without clients."""
+        self.clients: dict[int, Client] = {}
+        # Whose last plan leaves with the next turn, which closes the socket behind it.
+        self._leaving: dict[int, Client] = {}
+        # Whose socket was dropped while a plan was on its way: the plan has to outlive that.
+        self._gone: dict[int, Client] = {}
+        self.ring = ring
+        self._windows = Windows(ring)
+        self._listening = Listening(ring, listeners)
+        self._source = source
+        self._patient = PatientSource(source)
+        self._limits = limits
+        self._access_log = access_log
+        self._scan = make_scan(limits)
+        self._lobby = Lobby(limits, self.clients, self._welcome, self._give_up)
+        self._sends: list[int] = []
+        self._queued: list[Plan] = []
+        self._sent: list[Plan] = []
+        self._drain_deadline: float | None = None
+        self._now = read_clocks()
+        self._next_sweep = self._now.monotonic + SWEEP_SECONDS
+        # Until then, further small answers are expected.
+        self._small_until = 0.0
+
+    @property
+    def kept(self) -> int:
+        """How many plans are kept for sockets that were dropped."""
+        return len(self._gone)
+
+    def drain(self, deadline: float) -> None:
+        """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
+        self._drain_deadline = deadline
+        self.ring.wake()
+
+    def run(self) -> None:
+        """Serve until drained, and close everything."""
+        self.ring.enable()
+        with waiting(allowed=False):
+            self._serve()
+        self._close_all()
+
+    def _serve(self) -> None:
+        self._listening.start()
+        while self._drain_deadline is None:
+            soon = self._listening.paused or self._lobby
+            self._turn(PAUSE_SECONDS if soon else SWEEP_SECONDS)
+        self._listening.stop(self._turn)
+        self._lobby.clear()
+        # Sends what is still queued, and hears out who has asked already.
+        self._turn(0)
+        self._turn(0)
+        for client in list(self.clients.values()):
+            want = client.connection.drain()
+            if client.cursor is None:
+                self._follow(client, want)
+        while self.clients and (left := self._drain_deadline - self._now.monotonic) > 0:
+            self._turn(min(left, SWEEP_SECONDS))
+
+    def _close_all(self) -> None:
+        """Cut off what is still being sent, and release everything."""
+        for client in list(self.clients.values()):
+            self._give_up(client)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self.ring.in_flight and time.monotonic() < deadline:
+            for tag, _start, _length, _key in self.ring.turn([], PAUSE_SECONDS):
+                self._gone.pop(tag & DESCRIPTOR_MASK, None)
+        self.ring.close()
+
+    def _turn(self, timeout: float) -> None:
+        """Send what is queued, wait for at most `timeout` seconds, and answer what came."""
+        ring, clients = self.ring, self.clients
+        wait = 0 if self._windows.ready else timeout
+        events = ring.turn(self._sends, wait, self._lobby.room)
+        # They had to live until here. Which of them have not left, PENDING tells.
+        self._sent = self._queued
+        sends: list[int] = []
+        queued: list[Plan] = []
+        leaving: dict[int, Client] = {}
+        self._sends = sends
+        self._now = now = read_clocks(self._now)
+        came, maps, find, second = ring.came, ring.maps, self._patient.find, now.second
+        plans = self._source.plans(second)
+        idle_deadline = now.monotonic + self._limits.idle_seconds
+        # The log tells how much of each response left, so it has to be told of every one.
+        may_queue = self._access_log is None and self._drain_deadline is None
+        for tag, start, length, key_length in events:
+            if tag > DESCRIPTOR_MASK:
+                self._handle(tag, start, length)
+                continue
+            start_of_key = start + length
+            key = came[start_of_key : start_of_key + key_length]
+            try:
+                plan = plans.get(key) or find(key, second)
+            except Exception:
+                self._abandon(clients[tag])
+                continue
+            # A connection that is idle before a whole request, and whose answer leaves in one
+            # send, is idle behind it: nothing of its state changes but the deadline.
+            if not may_queue or plan.linger or plan.body_size > WINDOW_BYTES:
+                self._answer(clients[tag], came[start:start_of_key], plan)
+                continue
+            last = LAST if plan.close else 0
+            if not plan.body:
+                sends += (tag | last, id(plan.head), plan.size)
+            elif (
+                isinstance(part := plan.body[0], Extent)
+                and (number := maps.get(id(part.file))) is not None
+                and not part.file.revoked
+            ):
+                sends += (tag | last | WITH_BODY, id(plan.head), len(plan.head))
+                sends += (number, part.offset, part.length)
+            else:
+                self._answer(clients[tag], came[start:start_of_key], plan)
+                continue
+            queued.append(plan)
+            if last:
+                leaving[tag] = clients.pop(tag)
+            else:
+                connection = clients[tag].connection
+                connection.deadline = idle_deadline
+                connection.requests += 1
+        self._queued, self._leaving = queued, leaving
+        if queued:
+            self._small_until = now.monotonic + SMALL_SECONDS
+        if now.monotonic >= self._next_sweep:
+            self._sweep()
+        if self._lobby or self._listening.held:
+            self._lobby.admit(now.monotonic)
+            self._listening.hold(self._lobby.is_full)
+        if self._listening.paused:
+            self._listening.resume(now.monotonic)
+        if self._windows.ready:
+            self._fill_turn()
+
+    def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
+        """Send the plan for a whole head: it is large, or to be logged, or comes in parts."""
+        try:
+            client.connection.take(head, plan, self._now)
+            self._follow(client, plan)
+        except Exception:
+            self._abandon(client)
+
+    def _handle(self, tag: int, start: int, result: int) -> None:
+        """Act on whatever happens more rarely than a whole request."""
+        kind, fd = tag >> KIND_SHIFT, tag & DESCRIPTOR_MASK
+        if kind == Kind.ACCEPTED:
+            self._accepted(fd)
+            return
+        if kind == Kind.WAITING:
+            self._lobby.add(fd)
+            return
+        if kind == Kind.REFUSED:
+            self._listening.ended(fd, -result, self._now.monotonic)
+            return
+        if kind == Kind.GONE:
+            del self._gone[fd]
+            return
+        if kind == Kind.PENDING and fd in self._leaving:
+            self.clients[fd] = self._leaving.pop(fd)
+        client = self.clients.get(fd)
+        if client is None:  # the wake
+            return
+        try:
+            if kind == Kind.DATA:
+                self._heard(client, self.ring.came[start : start + result])
+            elif kind == Kind.SENT:
+                self._sent_some(client, result)
+            elif kind == Kind.PENDING:
+                plan = self._sent[start]
+                client.connection.requests -= 1  # taking it counts it again
+                client.connection.take(b"", plan, self._now)
+                client.cursor = Cursor(plan)
+                client.mode = Mode.RAW
+            elif kind == Kind.END:
+                self._end(client, result)
+            elif kind == Kind.FETCHED:
+                self._fetched(client, result)
+        except Exception:
+            self._abandon(client)
+
+    def _accepted(self, fd: int) -> None:
+        """Own a new socket."""
+        connection = Connection(self._scan, self._patient, self._limits, self._now.monotonic)
+        self.clients[fd] = Client(fd, connection)
+
+    def _welcome(self, fd: int) -> None:
+        """Own a socket that had to wait."""
+        try:
+            self.ring.welcome(fd)
+        except OSError as error:
+            log.error("connection closed: %s", error)
+            os.close(fd)
+        else:
+            self._accepted(fd)
+
+    def _abandon(self, client: Client) -> None:
+        """Close after a fault of our own, so that it costs one connection and not the server."""
+        log.exception("connection closed: this is a bug of ashttpd")
+        if client.fd in self.clients:
+            self._close(client)
+
+    def _heard(self, client: Client, data: bytes) -> None:
+        """Take bytes: now, or when what is being sent has left."""
+        client.mode = Mode.RAW
+        if client.cursor is None:
+            self._follow(client, client.connection.feed(data, self._now))
+            return
+        client.waiting.append(data)
+        client.waiting_bytes += len(data)
+        if client.waiting_bytes > MAX_WAITING_BYTES and not client.deaf:
+            client.deaf = True
+            self.ring.deafen(client.fd)
+
+    def _end(self, client: Client, result: int) -> None:
+        """Note that nothing more will come; who is being answered hears the answers out."""
+        client.ended = True
+        if client.cursor is None or result < 0:
+            self._give_up(client)
+
+    def _follow(self, client: Client, step: Plan | Want) -> None:
+        """Do what a connection wants, and what it wants then, until it has to be waited for."""
+        while True:
+            if isinstance(step, Plan):
+                client.cursor = Cursor(step)
+                if step is COLD:
+                    client.late = self._patient.late
+                    self._fetch(client)
+                else:
+                    self._windows.add(client)
+                return
+            if step is Want.SHUTDOWN:
+                try:
+                    self.ring.shutdown(client.fd)
+                except OSError:
+                    step = client.connection.lost()
+            if step is Want.CLOSE:
+                self._close(client)
+                return
+            if not client.waiting:
+                break
+            data = b"".join(client.waiting)
+            client.waiting.clear()
+            client.waiting_bytes = 0
+            step = client.connection.feed(data, self._now)
+        if client.ended:
+            self._give_up(client)
+            return
+        connection = client.connection
+        scannable = (
+            connection.state is State.IDLE
+            and not connection.ending
+            and self._drain_deadline is None
+        )
+        mode = Mode.HEADS if scannable else Mode.RAW
+        if client.mode is not mode or client.deaf or step is Want.SHUTDOWN:
+            client.mode = mode
+            client.deaf = False
+            self.ring.hear(client.fd, mode)
+
+    def _fetch(self, client: Client) -> None:
+        """Have the kernel bring in what an answer needs."""
+        assert client.late is not None, "nothing is needed"
+        client.mode = Mode.RAW
+        self.ring.hear(client.fd, Mode.RAW)
+        needed = client.late.needed
+        try:
+            self.ring.fetch(client.fd, needed.file, needed.offset, needed.length)
+        except OSError:
+            self._fetched(client, -errno.EIO)
+
+    def _fetched(self, client: Client, result: int) -> None:
+        """Answer now, or fetch what else it takes."""
+        assert client.late is not None, "nothing was to be fetched"
+        plan = self._patient.find_again(client.late, self._now.second, fetched=result == 0)
+        if plan is COLD:
+            self._fetch(client)
+            return
+        client.late = None
+        client.connection.plan = plan
+        self._follow(client, plan)
+
+    def _fill_turn(self) -> None:
+        """Queue windows for the next turn."""
+        hurry = self._now.monotonic < self._small_until
+        for client, error in self._windows.fill(self._sends, self.clients, hurry=hurry):
+            log.error("connection closed, the response is cut off: %s", error)
+            self._give_up(client)
+
+    def _sent_some(self, client: Client, result: int) -> None:
+        """Note what of a plan has left, and go on with it."""
+        cursor = client.cursor
+        assert cursor is not None, "nothing was to be sent"
+        if result == -errno.EFAULT:
+            log.error("connection closed, the response is cut off: a file was truncated under us")
+        if result <= 0:
+            self._give_up(client)
+            return
+        cursor.advance(result)
+        if not cursor.done:
+            self._windows.add(client)
+            return
+        self._note(client, cursor)
+        client.cursor = None
+        self._windows.forget(client)
+        self._follow(client, client.connection.sent(self._now))
+
+    def _sweep(self) -> None:
+        """Act on deadlines that have passed, and on who had its share of requests.
+
+        Requests that `_turn` answers by itself are counted there and no more: here is found who
+        has reached the limit, and its next request goes to the connection, which says the end.
+        """
+        now = self._now.monotonic
+        self._next_sweep = now + SWEEP_SECONDS
+        for client in list(self.clients.values()):
+            try:
+                if client.connection.deadline <= now:
+                    self._expire(client)
+                elif client.mode is Mode.HEADS and client.connection.ending:
+                    client.mode = Mode.RAW
+                    self.ring.hear(client.fd, client.mode)
+            except Exception:
+                self._abandon(client)
+
+    def _expire(self, client: Client) -> None:
+        """Act on a deadline that has passed."""
+        if client.late is not None:
+            # It waits for a disk and not the other way round.
+            client.connection.deadline = self._now.monotonic + self._limits.stall_seconds
+            return
+        step = client.connection.expired(self._now, untaken(client))
+        if step is Want.CLOSE:
+            self._give_up(client)
+        elif step is not Want.WAIT:
+            self._follow(client, step)
+
+    def _note(self, client: Client, cursor: Cursor) -> None:
+        """Log a plan that has left, or what has left of it."""
+        if self._access_log is None or client.late is not None:
+            return
+        if client.peer is None:
+            client.peer = address_of(client.fd)
+        note(self._access_log, client.peer, self._now, client.connection.head, cursor)
+
+    def _give_up(self, client: Client) -> None:
+        """Close, perhaps in the middle of a plan."""
+        if client.cursor is not None:
+            self._note(client, client.cursor)
+        client.connection.lost()
+        self._close(client)
+
+    def _close(self, client: Client) -> None:
+        del self.clients[client.fd]
+        self._windows.forget(client)
+        if self.ring.drop(client.fd):
+            self._gone[client.fd] = client

@@ -1,0 +1,195 @@
+/* Sends, from the list of a turn to their end. */
+/* Submits what is left of a send. */
+static int issue(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    /* With MSG_WAITALL the kernel goes on by itself where a socket takes less. */
+    int flags = MSG_NOSIGNAL | MSG_WAITALL;
+    struct io_uring_sqe *entry;
+    if (slot->parts[0].iov_len && slot->parts[1].iov_len) {
+        slot->message = (struct msghdr){ .msg_iov = slot->parts, .msg_iovlen = 2 };
+        entry = PREPARE(ring, tag(OP_SEND, fd), io_uring_prep_sendmsg, fd, &slot->message,
+                        (unsigned)flags);
+    } else {
+        struct iovec *part = &slot->parts[slot->parts[0].iov_len ? 0 : 1];
+        entry = PREPARE(ring, tag(OP_SEND, fd), io_uring_prep_send, fd, part->iov_base,
+                        part->iov_len, flags);
+    }
+    if (!entry)
+        return -EAGAIN;
+    ring->in_flight++;
+    return 0;
+}
+
+/* Where a part of a file that is to be sent starts. */
+static int64_t offset_of(ashttpd_ring *ring, struct slot *slot)
+{
+    return (char *)slot->parts[1].iov_base - ring->maps[slot->map].start;
+}
+
+static void advance(struct slot *slot, struct iovec *part, ssize_t count)
+{
+    part->iov_base = (char *)part->iov_base + count;
+    part->iov_len -= (size_t)count;
+    slot->before += count;
+}
+
+/* Sends of a head and a part of a file that is in memory as much as the socket takes. The ring has
+ * no operation for sendfile(2), which moves a body of this size at two thirds of the cost of a send
+ * from the mapping; and a head that leaves before its body wakes the peer sooner. */
+static int send_now(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    struct iovec *head = &slot->parts[0], *body = &slot->parts[1];
+    int dont_block = 1, block = 0;
+    ssize_t n = send(fd, head->iov_base, head->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    advance(slot, head, n);
+    if (head->iov_len)
+        return 0;
+    off_t offset = offset_of(ring, slot);
+    if (ioctl(fd, FIONBIO, &dont_block) < 0)
+        return -errno;
+    n = sendfile(fd, ring->maps[slot->map].file, &offset, body->iov_len);
+    ioctl(fd, FIONBIO, &block);
+    if (n > 0)
+        advance(slot, body, n);
+    return 0;
+}
+
+/* Begins what the slot describes: at once, or when its part of a file is here. */
+static int start_send(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    if (slot->parts[1].iov_len) {
+        struct map *map = &ring->maps[slot->map];
+        int64_t offset = offset_of(ring, slot), length = (int64_t)slot->parts[1].iov_len;
+        if (!is_warm(ring, map, offset, length))
+            return populate(ring, map, offset, length, tag(OP_POPULATE, fd));
+        int result = slot->parts[0].iov_len && !slot->told ? send_now(ring, fd) : 0;
+        if (result)
+            return result;
+        if (slot->before == slot->wanted)
+            return DONE;
+    }
+    return issue(ring, fd);
+}
+
+/* From here on the end of the send decides what becomes of the socket, so nothing that comes before
+ * it is known to be a head. */
+static int32_t *put_pending(struct slot *slot, int fd, int32_t *event)
+{
+    slot->told = 1;
+    slot->mode = RAW;
+    return put_event(event, KIND_PENDING, fd, slot->number, 0, 0);
+}
+
+/* Tells the end of a send. Of one that was queued and left wholly there is nothing to say. */
+static int32_t *end_send(ashttpd_ring *ring, int fd, int result, int32_t *event)
+{
+    struct slot *slot = &ring->slots[fd];
+    slot->sending = 0;
+    if (slot->closing) {
+        if (slot->owed)
+            event = put_event(event, KIND_GONE, fd, 0, 0, 0);
+        release(ring, fd);
+        return event;
+    }
+    if (result >= 0)
+        result += (int)slot->before;
+    if (!slot->told) {
+        if (result == slot->wanted) {
+            if (slot->last)
+                ashttpd_ring_drop(ring, fd);
+            return event;
+        }
+        event = put_pending(slot, fd, event);
+    }
+    return put_event(event, KIND_SENT, fd, 0, result, 0);
+}
+
+static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *event)
+{
+    struct slot *slot = &ring->slots[fd];
+    struct map *map = &ring->maps[slot->map];
+    if (slot->closing)
+        return end_send(ring, fd, result, event);
+    if (result == 0) {
+        int64_t offset = offset_of(ring, slot);
+        int64_t last = (offset + (int64_t)slot->parts[1].iov_len - 1) / CHUNK_BYTES;
+        for (int64_t i = offset / CHUNK_BYTES; i <= last; i++)
+            mark(map, i, ring->second);
+        if (map->chunks > MAX_CHUNKS)
+            let_go(ring, slot->map);
+    }
+    /* A file that was truncated; anything else the send will tell. */
+    if (result != -EFAULT)
+        result = issue(ring, fd);
+    return result ? end_send(ring, fd, result, event) : event;
+}
+
+/* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
+ * another follows: map, offset, length. LAST says to close the socket behind it, TELL to tell the
+ * end; without TELL it is the next plan of the queue. */
+static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int numbers, int32_t *event)
+{
+    const int64_t *stop = sends + numbers;
+    int32_t number = 0;
+    while (sends < stop) {
+        const int64_t *send = sends;
+        int fd = (int)(send[0] & DESCRIPTOR_MASK), queued = !(send[0] & TELL);
+        int32_t queue_number = number;
+        number += queued;
+        sends += send[0] & WITH_BODY ? 6 : 3;
+        /* A socket that was dropped since. */
+        if (!is_ours(ring, fd) || ring->slots[fd].sending)
+            continue;
+        struct slot *slot = &ring->slots[fd];
+        slot->parts[0] = (struct iovec){ (char *)send[1] + ashttpd_content, (size_t)send[2] };
+        slot->parts[1].iov_len = 0;
+        slot->wanted = send[2];
+        slot->before = 0;
+        slot->number = queue_number;
+        slot->told = !queued;
+        slot->last = (send[0] & LAST) != 0;
+        slot->sending = 1;
+        if (!queued)
+            slot->mode = RAW;
+        int result = 0;
+        if (send[0] & WITH_BODY) {
+            slot->map = (int32_t)send[3];
+            if (is_within(ring, slot->map, send[4], send[5])) {
+                slot->parts[1].iov_base = ring->maps[slot->map].start + send[4];
+                slot->parts[1].iov_len = (size_t)send[5];
+                slot->wanted += send[5];
+            } else {
+                result = -EFAULT;
+            }
+        }
+        if (!result)
+            result = start_send(ring, fd);
+        if (result == DONE)
+            event = end_send(ring, fd, 0, event);
+        else if (result)
+            event = end_send(ring, fd, result, event);
+    }
+    return event;
+}
+
+/* Tells that a plan of the queue is still being sent, so that it has to live on. */
+static int32_t *tell_pending(ashttpd_ring *ring, int fd, int32_t *event)
+{
+    struct slot *slot = &ring->slots[fd];
+    if (!slot->sending || slot->told || slot->closing)
+        return event;
+    return put_pending(slot, fd, event);
+}
+
+static int32_t *tell_all_pending(ashttpd_ring *ring, const int64_t *sends, int numbers,
+                                 int32_t *event)
+{
+    for (const int64_t *stop = sends + numbers; sends < stop; sends += *sends & WITH_BODY ? 6 : 3)
+        event = tell_pending(ring, (int)(*sends & DESCRIPTOR_MASK), event);
+    return event;
+}

@@ -1,0 +1,508 @@
+"""The ring alone: all that can go wrong between a program and its io_uring."""
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ashttpd.engine import UnusableError
+from ashttpd.http.limits import Limits
+from ashttpd.uring import ring as ring_module
+from ashttpd.uring.ring import (
+    DESCRIPTOR_MASK,
+    KIND_SHIFT,
+    TELL,
+    WITH_BODY,
+    Kind,
+    Mode,
+    Ring,
+    SetupFlag,
+)
+from tests.servers import eventually, request, skip_for_lack
+
+MANY = 40
+# More than the kernel keeps for a peer that reads nothing.
+LARGE = bytes(32 << 20)
+
+
+class Driver:
+    """Turns a ring and writes down what happened, until a test has seen enough."""
+
+    def __init__(self, ring: Ring, listener: socket.socket) -> None:
+        self.ring = ring
+        self.listener = listener
+        self.accepted: list[int] = []
+        self.owned: set[int] = set()
+        self.came: dict[int, bytes] = {}
+        self.keys: list[bytes] = []
+        self.refused: list[int] = []
+        self.told: list[tuple[Kind, int, int]] = []
+        ring.enable()
+        ring.listen(listener.fileno())
+
+    def turn(self, sends: list[int] | None = None, timeout: float = 0.01) -> None:
+        for tag, start, length, key_length in self.ring.turn(sends or [], timeout):
+            kind, fd = Kind(tag >> KIND_SHIFT), tag & DESCRIPTOR_MASK
+            stop = start + length
+            if kind is Kind.ACCEPTED:
+                self.accepted.append(fd)
+                self.owned.add(fd)
+                self.came[fd] = b""
+            elif kind in (Kind.HEAD, Kind.DATA):
+                self.came[fd] += self.ring.came[start:stop]
+                if kind is Kind.HEAD:
+                    self.keys.append(self.ring.came[stop : stop + key_length])
+            elif kind is Kind.REFUSED:
+                self.refused.append(length)
+                if length != -errno.ECANCELED:
+                    self.ring.listen(fd)
+            else:
+                self.told.append((kind, fd, start if kind is Kind.PENDING else length))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        def turned() -> bool:
+            self.turn()
+            return condition()
+
+        eventually(turned)
+
+    def drop(self, fd: int) -> bool:
+        self.owned.remove(fd)
+        return self.ring.drop(fd)
+
+    def close(self) -> None:
+        for fd in list(self.owned):
+            self.drop(fd)
+        self.until(lambda: self.ring.in_flight == 0)
+        self.ring.close()
+
+    def connect(self, receive_bytes: int | None = None) -> socket.socket:
+        client = socket.socket()
+        client.settimeout(20)
+        if receive_bytes is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        client.connect(self.listener.getsockname())
+        return client
+
+    def accept(self, receive_bytes: int | None = None) -> tuple[socket.socket, int]:
+        """Connect, and return both ends."""
+        before = len(self.accepted)
+        client = self.connect(receive_bytes)
+        self.until(lambda: len(self.accepted) > before)
+        return client, self.accepted[-1]
+
+    def of(self, kind: Kind, fd: int) -> list[int]:
+        """What was told of a kind for a socket."""
+        return [value for known, number, value in self.told if (known, number) == (kind, fd)]
+
+
+Make = Callable[..., Driver]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes rings of any size, and holds that they leave no operation behind."""
+    with ExitStack() as stack:
+        drivers: list[Driver] = []
+
+        def make_driver(**sizes: int) -> Driver:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+            try:
+                ring = Ring(Limits(), **sizes)
+            except UnusableError as error:
+                skip_for_lack(str(error))
+            driver = Driver(ring, listener)
+            drivers.append(driver)
+            return driver
+
+        yield make_driver
+        for driver in drivers:
+            driver.close()
+
+
+class Backed:
+    """A file as plans have them."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        self.path = str(path)
+        self.fd = os.open(path, os.O_RDWR)
+        self.revoked = False
+
+
+@pytest.fixture
+def backed(tmp_path: Path) -> Iterator[Callable[[bytes], Backed]]:
+    with ExitStack() as stack:
+
+        def make_file(content: bytes) -> Backed:
+            file = Backed(tmp_path / "file", content)
+            stack.callback(os.close, file.fd)
+            return file
+
+        yield make_file
+
+
+def read_all(client: socket.socket, count: int) -> bytes:
+    """Read so many bytes, or fewer where the connection ends."""
+    data = bytearray()
+    while len(data) < count and (more := client.recv(count - len(data))):
+        data += more
+    return bytes(data)
+
+
+def test_a_whole_head_comes_with_its_key_and_anything_else_as_data(make: Make) -> None:
+    driver = make()
+    head = request("/x")
+    with closing(driver.connect()) as client:
+        client.send(head)
+        driver.until(lambda: len(driver.keys) == 1)
+        assert driver.keys == [b"1k-GET /x\nHsite.example\n"]
+        fd = driver.accepted[0]
+        client.send(head[:9])
+        driver.until(lambda: driver.came[fd] == head + head[:9])
+        # What follows a part is never taken for a head, though it may look like one.
+        client.send(head)
+        driver.until(lambda: driver.came[fd] == head + head[:9] + head)
+        assert len(driver.keys) == 1
+        driver.ring.hear(fd, Mode.HEADS)
+        client.send(head)
+        driver.until(lambda: len(driver.keys) == 2)
+
+
+def test_a_head_is_answered_before_anything_else_of_its_socket_is_told(make: Make) -> None:
+    driver = make()
+    with closing(driver.connect()) as client:
+        client.send(request("/x"))
+        driver.until(lambda: len(driver.keys) == 1)
+        # Both are here when the next turn begins, and come in turns of their own.
+        client.send(request("/y"))
+        driver.until(lambda: len(driver.keys) == 2)
+        client.shutdown(socket.SHUT_WR)
+        driver.until(lambda: driver.of(Kind.END, driver.accepted[0]) == [0])
+
+
+def test_with_all_buffers_full_sockets_wait_and_nothing_is_lost(make: Make) -> None:
+    driver = make(buffers=2)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
+        driver.until(lambda: len(driver.accepted) == MANY)
+        data = bytes(range(256)) * 100
+        for client in clients:
+            client.sendall(data)
+        driver.until(lambda: all(came == data for came in driver.came.values()))
+
+
+def test_more_sends_than_the_submission_queue_has_room_for_all_leave(make: Make) -> None:
+    driver = make(entries=2)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
+        driver.until(lambda: len(driver.accepted) == MANY)
+        answer = b"an answer"
+        driver.turn([n for fd in driver.accepted for n in (fd, id(answer), len(answer))])
+        for client in clients:
+            assert read_all(client, len(answer)) == answer
+        assert driver.told == []
+
+
+def test_more_completions_than_their_queue_has_room_for_all_come(make: Make) -> None:
+    driver = make(entries=2, completions=2)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
+        driver.until(lambda: len(driver.accepted) == MANY)
+        answer = b"an answer"
+        for number in range(1, 4):
+            for client in clients:
+                client.sendall(b"bytes")
+            driver.turn([n for fd in driver.accepted for n in (fd | TELL, id(answer), len(answer))])
+            driver.until(lambda n=number: set(driver.came.values()) == {b"bytes" * n})  # type: ignore[misc]
+            driver.until(
+                lambda n=number: all(len(driver.of(Kind.SENT, fd)) == n for fd in driver.accepted)  # type: ignore[misc]
+            )
+
+
+def test_what_a_peer_does_not_take_at_once_is_told_and_leaves_wholly(make: Make) -> None:
+    driver = make()
+    client, fd = driver.accept(receive_bytes=4096)
+    with client:
+        driver.turn([fd, id(LARGE), len(LARGE)])
+        driver.until(lambda: driver.of(Kind.PENDING, fd) == [0])
+        received = 0
+        while received < len(LARGE):
+            received += len(client.recv(1 << 20))
+            driver.turn(timeout=0)
+        driver.until(lambda: driver.of(Kind.SENT, fd) == [len(LARGE)])
+
+
+def test_a_peer_that_resets_amid_a_send_is_told_and_its_number_can_be_anothers(
+    make: Make,
+) -> None:
+    driver = make()
+    client, fd = driver.accept(receive_bytes=4096)
+    driver.turn([fd | TELL, id(LARGE), len(LARGE)])
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    driver.until(lambda: bool(driver.of(Kind.SENT, fd)) and bool(driver.of(Kind.END, fd)))
+    assert driver.of(Kind.SENT, fd)[0] < len(LARGE)
+    assert not driver.drop(fd)
+    again, next_fd = driver.accept()
+    with again:
+        assert next_fd == fd
+        again.send(b"bytes")
+        driver.until(lambda: driver.came[fd] == b"bytes")
+
+
+def test_a_socket_dropped_amid_a_send_keeps_its_number_until_nothing_of_it_is_in_flight(
+    make: Make,
+) -> None:
+    driver = make()
+    client, fd = driver.accept(receive_bytes=4096)
+    with client:
+        driver.turn([fd | TELL, id(LARGE), len(LARGE)])
+        assert driver.ring.in_flight == 2
+        assert driver.drop(fd)
+        os.fstat(fd)  # still open, and so nobody else's
+        before = len(driver.told)
+        driver.until(lambda: bool(driver.of(Kind.GONE, fd)))
+        driver.until(lambda: driver.ring.in_flight == 0)
+        assert driver.told[before:] == [(Kind.GONE, fd, 0)]
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+        assert len(read_all(client, len(LARGE))) < len(LARGE)
+
+
+def test_a_dropped_socket_ignores_what_was_queued_for_it(make: Make) -> None:
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        answer = b"an answer"
+        driver.drop(fd)
+        driver.turn([fd, id(answer), len(answer)])
+        assert client.recv(100) == b""
+
+
+def test_a_deafened_socket_is_not_read_until_it_is_heard_again(make: Make) -> None:
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        driver.ring.deafen(fd)
+        driver.until(lambda: driver.ring.in_flight == 0)
+        client.send(b"bytes")
+        for _ in range(10):
+            driver.turn()
+        assert driver.came[fd] == b""
+        driver.ring.hear(fd, Mode.RAW)
+        driver.until(lambda: driver.came[fd] == b"bytes")
+
+
+def test_a_part_of_a_file_follows_a_head_in_one_send(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    content = os.urandom(700_000)
+    file = backed(content)
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        assert driver.ring.map_file(file) == number
+        head = b"head"
+        driver.turn([fd | WITH_BODY, id(head), 4, number, 1000, 600_000])
+        received = bytearray()
+        while len(received) < 600_004:
+            received += client.recv(1 << 20)
+            driver.turn(timeout=0)
+        assert received == head + content[1000:601_000]
+
+
+def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    content = os.urandom(400_000)
+    file = backed(content)
+    os.fsync(file.fd)
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content)])
+        driver.until(lambda: driver.of(Kind.SENT, fd) == [len(content)])
+        assert read_all(client, len(content)) == content
+
+
+def test_a_file_truncated_under_us_fails_the_send_and_kills_nobody(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    file = backed(bytes(300_000))
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        os.truncate(file.fd, 0)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 300_000])
+        driver.until(lambda: driver.of(Kind.SENT, fd) == [-errno.EFAULT])
+
+
+def test_a_file_truncated_after_it_was_found_in_memory_fails_the_send_too(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    file = backed(bytes(300_000))
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        for _ in range(2):
+            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000])
+            driver.until(lambda: bool(driver.of(Kind.SENT, fd)))
+        os.truncate(file.fd, 0)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000])
+        driver.until(lambda: driver.of(Kind.SENT, fd)[-1:] == [-errno.EFAULT])
+
+
+def test_a_part_that_is_not_of_the_file_is_not_sent(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    file = backed(bytes(1000))
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        for offset, length in ((0, 1001), (-1, 10), (1000, 1), (0, -1)):
+            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, offset, length])
+            assert driver.told.pop() == (Kind.SENT, fd, -errno.EFAULT)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number + 1, 0, 1])
+        assert driver.told.pop() == (Kind.SENT, fd, -errno.EFAULT)
+
+
+def test_what_is_fetched_is_in_memory_then(make: Make, backed: Callable[[bytes], Backed]) -> None:
+    file = backed(os.urandom(100_000))
+    os.fsync(file.fd)
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        driver.ring.fetch(fd, file, 5000, 80_000)
+        driver.until(lambda: driver.of(Kind.FETCHED, fd) == [0])
+        assert os.preadv(file.fd, [bytearray(80_000)], 5000, os.RWF_NOWAIT) == 80_000
+
+
+def test_a_map_goes_with_its_file(make: Make, tmp_path: Path) -> None:
+    driver = make()
+    path = tmp_path / "file"
+    file = Backed(path, bytes(1000))
+    number = driver.ring.map_file(file)
+    assert str(path) in Path("/proc/self/maps").read_text()
+    os.close(file.fd)
+    del file
+    driver.turn()
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    other = Backed(path, bytes(1000))
+    assert driver.ring.map_file(other) == number
+    os.close(other.fd)
+
+
+def test_another_thread_can_end_the_wait(make: Make) -> None:
+    driver = make()
+    driver.ring.wake()
+    driver.turn(timeout=20)
+    driver.ring.wake()
+    driver.turn(timeout=20)
+    assert [kind for kind, _fd, _value in driver.told] == [Kind.WAKE, Kind.WAKE]
+
+
+def test_a_listener_is_no_longer_accepted_from_once_told(make: Make) -> None:
+    driver = make()
+    driver.ring.unlisten(driver.listener.fileno())
+    driver.until(lambda: driver.refused == [-errno.ECANCELED])
+    with closing(driver.connect()):
+        for _ in range(10):
+            driver.turn()
+        assert driver.accepted == []
+
+
+def test_a_child_gets_nothing_of_a_ring(make: Make) -> None:
+    make()
+    assert "[io_uring]" in Path("/proc/self/maps").read_text()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        has_ring = "[io_uring]" in Path("/proc/self/maps").read_text()
+        os.write(writer, b"yes" if has_ring else b"no")
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == b"no"
+    os.waitpid(child, 0)
+
+
+class OldKernel:
+    """The shim, with a kernel that knows some flags not."""
+
+    def __init__(self, unknown: SetupFlag) -> None:
+        self._unknown = unknown
+        self._lib: Any = vars(ring_module)["lib"]
+        self.ashttpd_ring_open = self._open
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._lib, name)
+
+    def _open(self, out: object, *arguments: int) -> int:
+        if arguments[-1] & self._unknown:
+            return -errno.EINVAL
+        return int(self._lib.ashttpd_ring_open(out, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("unknown", "best"),
+    [
+        (SetupFlag(0), SetupFlag.SINGLE_ISSUER | SetupFlag.DEFER_TASKRUN),
+        (SetupFlag.DEFER_TASKRUN, SetupFlag.COOP_TASKRUN),
+        (SetupFlag.DEFER_TASKRUN | SetupFlag.COOP_TASKRUN, SetupFlag(0)),
+    ],
+)
+def test_an_older_kernel_gets_the_best_flags_that_it_takes(
+    make: Make, monkeypatch: pytest.MonkeyPatch, unknown: SetupFlag, best: SetupFlag
+) -> None:
+    monkeypatch.setattr(ring_module, "lib", OldKernel(unknown))
+    driver = make()
+    assert driver.ring.flags == best
+    client, fd = driver.accept()
+    with client:
+        answer = b"an answer"
+        for _ in range(3):
+            client.send(request("/x"))
+            driver.until(lambda: bool(driver.keys) and bool(driver.keys.pop()))
+            driver.turn([fd, id(answer), len(answer)])
+            assert read_all(client, len(answer)) == answer
+
+
+def test_a_kernel_that_takes_no_flags_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring_module, "lib", OldKernel(SetupFlag.CQSIZE))
+    with pytest.raises(UnusableError, match=r"too old: it takes Linux 6\.0"):
+        Ring(Limits())
+
+
+def test_what_comes_while_a_plan_is_pending_is_never_a_head(make: Make) -> None:
+    driver = make()
+    client, fd = driver.accept(receive_bytes=4096)
+    with client:
+        client.send(request("/x"))
+        driver.until(lambda: len(driver.keys) == 1)
+        driver.turn([fd, id(LARGE), len(LARGE)])
+        assert driver.of(Kind.PENDING, fd) == [0]
+        # The send ends, and the next request comes, before anybody looks.
+        client.send(request("/y"))
+        client.setblocking(False)
+        received = 0
+        while received < len(LARGE):
+            try:
+                received += len(client.recv(1 << 20))
+            except BlockingIOError:
+                driver.turn(timeout=0)
+        driver.until(lambda: bool(driver.of(Kind.SENT, fd)))
+        assert driver.came[fd] == request("/x") + request("/y")
+        assert len(driver.keys) == 1
