@@ -111,7 +111,7 @@ def make() -> Iterator[Make]:
         drivers: list[Driver] = []
 
         def make_driver(**sizes: int) -> Driver:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
             try:
                 ring = Ring(Limits(), **sizes)
             except UnusableError as error:
@@ -506,3 +506,24 @@ def test_what_comes_while_a_plan_is_pending_is_never_a_head(make: Make) -> None:
         driver.until(lambda: bool(driver.of(Kind.SENT, fd)))
         assert driver.came[fd] == request("/x") + request("/y")
         assert len(driver.keys) == 1
+
+
+def test_sends_whose_ends_are_told_behind_hundreds_of_newcomers_are_pending_until_then(
+    make: Make,
+) -> None:
+    driver = make()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(driver.connect())) for _ in range(1000)]
+        for client in clients:
+            client.send(request("/x"))
+        driver.turn()
+        answered = list(driver.accepted)
+        assert len(answered) < len(clients)
+        answer = b"an answer"
+        driver.turn([n for fd in answered for n in (fd, id(answer), len(answer))])
+        assert len(driver.accepted) > len(answered)
+        pending = [fd for kind, fd, _value in driver.told if kind is Kind.PENDING]
+        assert pending
+        assert set(pending) <= set(answered)
+        driver.until(lambda: all(driver.of(Kind.SENT, fd) == [len(answer)] for fd in pending))
+        driver.until(lambda: len(driver.keys) == len(clients))

@@ -143,7 +143,7 @@ class Ring:
             lib.ashttpd_ring_pool(self._ring), lib.ashttpd_ring_pool_bytes(self._ring)
         )
         self._room = 0
-        self._make_room(0)
+        self._make_room(lib.MAX_EVENTS)
         # The content of a bytes object lies at a fixed distance behind its id.
         probe = b"probe"
         lib.ashttpd_content = int(ffi.cast("intptr_t", ffi.from_buffer(probe))) - id(probe)

@@ -182,7 +182,7 @@ int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int
             break;
         if (result < 0 && result != -EBUSY && result != -EAGAIN)
             return result;
-    } while (event == events && !ring->waiting_count);
+    } while (event == events && !ring->waiting_count && ring->fresh_count < MAX_EVENTS);
     event = tell_all_pending(ring, sends, numbers, event);
     return (int)(event - events) / 4;
 }
