@@ -40,7 +40,7 @@ run: $(VENV)/installed $(WEBROOT)
 
 test: export HYPOTHESIS_PROFILE ?= ci
 test: lint build/packages-test
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadscope --cov --cov-report=term
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check
