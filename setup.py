@@ -15,8 +15,9 @@ from setuptools.errors import BaseError, CCompilerError
 # The only list of extensions: a line each, the file and the variable of its cffi builder.
 BUILDERS = [
     "ashttpd/http/build_scan.py:ffibuilder",
-    "ashttpd/threads/build_turn.py:ffibuilder",
+    "ashttpd/epoll/build_turn.py:ffibuilder",
     "ashttpd/uring/build_uring.py:ffibuilder",
+    "ashttpd/aio/build_aio.py:ffibuilder",
 ]
 
 REQUIRED = os.environ.get("ASHTTPD_REQUIRE_EXTENSIONS") == "1"

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from ashttpd import __version__
-from ashttpd.config import AUTO, Config, default_threads
+from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.listen import Address, AddressError, parse_address
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
-from ashttpd.threads.bodies import SEND_BODY
 
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
 MAX_THREADS: Final = 256
-# What the server of 2010 called it.
-_ALIASES: Final = {"async-sendfile": "uring"}
 
 _DESCRIPTION: Final = """\
 Serve every webroot of a directory, each under its file's name as the host name:
@@ -72,11 +69,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("vhosts", metavar="VHOSTS", type=Path, help="directory of webroots")
     parser.add_argument(
         "--model",
-        choices=(AUTO, "threads", "uring", "async-sendfile", "aio"),
+        choices=(*MODELS, *NAMES_OF_2010),
         default=AUTO,
-        help="how bytes are moved: uring is one loop over io_uring (Linux 6.0; its other name is "
-        "async-sendfile), threads a pool of threads that may block on files, but never on "
-        "clients; auto (the default) is the first of these that works",
+        help="how bytes are moved: uring is one loop over io_uring (Linux 6.0), aio one loop that "
+        "has the kernel read files meanwhile, threads a pool of threads that may block on files, "
+        "but never on clients; auto (the default) is uring where it works, else threads. The "
+        "names of 2010 say --io, too: sync and sendfile are threads with read and sendfile, async "
+        "and dio are aio with auto and direct, async-sendfile is uring. docs/models.md says which "
+        "one to choose",
     )
     parser.add_argument(
         "--bind",
@@ -102,9 +102,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--io",
-        choices=tuple(SEND_BODY),
-        default="sendfile",
-        help="how large bodies reach a socket (default: %(default)s)",
+        choices=tuple(io for choices in MODELS.values() for io in choices),
+        help="how large bodies are read; with threads: sendfile (the default) or read, through our "
+        "memory; with aio: auto (the default) sends what the kernel has in memory and reads the "
+        "rest with O_DIRECT, buffered reads all through the kernel's memory, direct nothing",
     )
     parser.add_argument(
         "--access-log",
@@ -125,13 +126,29 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _choose_engine(parser: argparse.ArgumentParser, model: str, io: str | None) -> tuple[str, str]:
+    """Return an engine and its way of reading; ends the program where they do not go together."""
+    if model in NAMES_OF_2010:
+        named = NAMES_OF_2010[model]
+        if io not in (None, named[1]):
+            meant = " --io ".join(filter(None, named))
+            parser.error(f"--model {model} is --model {meant}, not --io {io}")
+        return named
+    known = MODELS[model]
+    if io not in (None, *known):
+        parser.error(
+            f"--io {io} is not for --model {model}, which has {', '.join(known) or 'none'}"
+        )
+    return model, io or "".join(known[:1])
+
+
+def _config(options: argparse.Namespace, model: str, io: str) -> Config:
     return Config(
         vhosts=options.vhosts,
-        model=_ALIASES.get(options.model, options.model),
+        model=model,
         addresses=tuple(options.bind or [DEFAULT_BIND]),
         threads=options.threads,
-        io=options.io,
+        io=io,
         access_log=None if options.access_log == "off" else options.access_log,
         drain_seconds=options.drain_seconds,
         limits=limits_of(options),
@@ -140,24 +157,23 @@ def _config(options: argparse.Namespace) -> Config:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; returns the exit status."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
-    if options.model == "aio":
-        print("ashttpd: the aio engine is not in this version", file=sys.stderr)
-        return 1
+    model, io = _choose_engine(parser, options.model, options.io)
     try:
         if not options.vhosts.is_dir():
             print(f"ashttpd: {options.vhosts}: not a directory", file=sys.stderr)
             return 1
-        return run(_config(options))
+        return run(_config(options, model, io))
     except UnusableError as error:
         print(
-            f"ashttpd: the uring engine cannot run here: {error}. Or use --model threads",
+            f"ashttpd: the {model} engine cannot run here: {error}. Or use --model threads",
             file=sys.stderr,
         )
         return 1

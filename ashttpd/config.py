@@ -33,9 +33,30 @@ def default_connections() -> int:
     return min(MOST_CONNECTIONS, max(1, files - max(_LEAST_RESERVE, files // 8)))
 
 
+# The engines, and the ways in which each of them reads large bodies, the usual one first; of AUTO
+# those of the engine that has a choice.
+MODELS: Final[dict[str, tuple[str, ...]]] = {
+    AUTO: ("sendfile", "read"),
+    "uring": (),
+    "threads": ("sendfile", "read"),
+    "aio": ("auto", "buffered", "direct"),
+}
+# What the server of 2010 called an engine with a way of reading.
+NAMES_OF_2010: Final = {
+    "sync": ("threads", "read"),
+    "sendfile": ("threads", "sendfile"),
+    "async": ("aio", "auto"),
+    "dio": ("aio", "direct"),
+    "async-sendfile": ("uring", ""),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A server's settings. `access_log` is None where none is written; `-` is standard output."""
+    """A server's settings, with an engine of MODELS and one of its ways of reading.
+
+    `access_log` is None where none is written; `-` is standard output.
+    """
 
     vhosts: Path
     model: str

@@ -15,14 +15,18 @@ from typing import Final
 from inotify_simple import INotify, flags
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.aio.engine import AioEngine
+from ashttpd.aio.files import Io
 from ashttpd.config import AUTO, Config, default_connections
 from ashttpd.engine import Engine, UnusableError
+from ashttpd.epoll.bodies import SEND_BODY
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
 from ashttpd.sites import Watch
-from ashttpd.threads.bodies import SEND_BODY
 from ashttpd.threads.engine import ThreadsEngine
 from ashttpd.uring.engine import UringEngine
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
 
 log = logging.getLogger(__name__)
 
@@ -123,18 +127,39 @@ def _make_engine(
 ) -> Engine:
     """Return the engine that is asked for, or the best that works; raises UnusableError."""
     limits = _with_connections(config.limits)
-    if config.model != "threads":
+    if config.model == "aio":
+        engine = AioEngine(listeners, watch, limits, access_log, Io(config.io))
+        _prepare_files(watch, engine)
+        return engine
+    if config.model in ("uring", AUTO):
         try:
-            engine = UringEngine(listeners, watch, limits, access_log)
+            uring = UringEngine(listeners, watch, limits, access_log)
         except UnusableError as error:
             if config.model != AUTO:
                 raise
             log.info("model threads, since uring cannot be had: %s", error)
         else:
             log.info("model uring")
-            return engine
+            return uring
     send_body = SEND_BODY[config.io]
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
+
+
+def _prepare_files(watch: Watch, engine: AioEngine) -> None:
+    """Open each site's file as the engine needs it, those to come too, which may be refused.
+
+    Raises UnusableError and OSError where one that is there already cannot be opened so.
+    """
+
+    def prepare(webroot: Webroot) -> None:
+        try:
+            engine.open(webroot)
+        except UnusableError as error:
+            raise WebrootError(str(error)) from error
+
+    for webroot in watch.current.webroots.values():
+        engine.open(webroot)
+    watch.check_webroot = prepare
 
 
 def run(config: Config) -> int:

@@ -8,7 +8,7 @@ with one assignment. What is being sent holds its old webroot open until it is t
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
@@ -104,6 +104,8 @@ class Watch:
         self._directory = directory
         self._entries: dict[str, _Entry] = {}
         self._complaint = ""
+        # Raises WebrootError for an open webroot that is not to be served.
+        self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
         self._set(Sites({}))
 
     def _set(self, sites: Sites) -> None:
@@ -197,6 +199,7 @@ class Watch:
             return False
         try:
             webroot = Webroot(str(path))
+            self.check_webroot(webroot)
         except WebrootError:
             entry.seen = identity
             raise

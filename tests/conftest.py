@@ -1,14 +1,17 @@
 """Fixtures that many tests share: every usable engine, and a server of each with a site."""
 
+import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
+from ashttpd.aio.queue import Queue
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.uring.ring import Ring
@@ -43,11 +46,12 @@ class Engine:
 # Where no compiler was at hand: importing an extension fails.
 _NO_EXTENSIONS = """
 import sys
-for name in ("http._scan", "threads._turn", "uring._uring"):
+for name in ("http._scan", "epoll._turn", "uring._uring", "aio._aio"):
     sys.modules[f"ashttpd.{name}"] = None
 from ashttpd.cli import main
 sys.exit(main())
 """
+NOT_COMPILED = (sys.executable, "-c", _NO_EXTENSIONS)
 
 
 def _lack_of_uring() -> str:
@@ -58,12 +62,31 @@ def _lack_of_uring() -> str:
     return ""
 
 
-NOT_COMPILED = (sys.executable, "-c", _NO_EXTENSIONS)
+def lack_of_aio() -> str:
+    try:
+        Queue(buffers=1).close()
+    except UnusableError as error:
+        return f"libaio: {error}"
+    return ""
 
+
+def lack_of_direct() -> str:
+    """Why what tests write cannot be read with O_DIRECT, or nothing."""
+    with TemporaryFile() as file:
+        try:
+            os.close(os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_DIRECT))
+        except OSError as error:
+            return f"O_DIRECT: {error}"
+    return ""
+
+
+# With the names of 2010, each of which has to do all that there is.
 ENGINES = (
-    Engine("threads-sendfile", ("--model", "threads", "--io", "sendfile")),
-    Engine("threads-read", ("--model", "threads", "--io", "read")),
-    Engine("uring", ("--model", "uring"), lack=_lack_of_uring()),
+    Engine("threads-sendfile", ("--model", "sendfile")),
+    Engine("threads-read", ("--model", "sync")),
+    Engine("uring", ("--model", "async-sendfile"), lack=_lack_of_uring()),
+    Engine("aio", ("--model", "async"), lack=lack_of_aio()),
+    Engine("aio-direct", ("--model", "dio"), lack=lack_of_aio() or lack_of_direct()),
     Engine("threads-plain", ("--model", "threads"), NOT_COMPILED),
 )
 

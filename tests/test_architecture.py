@@ -10,6 +10,11 @@ import mkroot
 
 ROOTS = [Path(package.__path__[0]) for package in (ashttpd, mkroot)]
 ENGINES = ("ashttpd.threads", "ashttpd.uring", "ashttpd.aio")
+BELOW_ENGINES = (
+    *("ashttpd.http", "ashttpd.webroot"),
+    *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
+    *("ashttpd.cold", "ashttpd.epoll"),
+)
 # What `http` must do without: it decides, and others act.
 WORLDLY = {
     "asyncio",
@@ -106,11 +111,13 @@ def test_webroot_imports_only_itself(module: str) -> None:
 @pytest.mark.parametrize("module", [m for engine in ENGINES for m in modules_in(engine)])
 def test_an_engine_imports_no_other_engine_and_nothing_above_it(module: str) -> None:
     engine = next(engine for engine in ENGINES if within(module, engine))
-    below = (
-        *("ashttpd.http", "ashttpd.webroot"),
-        *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
-    )
-    assert all(within(name, engine, *below) for name in ours(MODULES[module]) if name != "ashttpd")
+    allowed = (engine, *BELOW_ENGINES)
+    assert all(within(name, *allowed) for name in ours(MODULES[module]) if name != "ashttpd")
+
+
+@pytest.mark.parametrize("module", modules_in("ashttpd.epoll"))
+def test_what_engines_share_imports_no_engine_and_nothing_above_it(module: str) -> None:
+    assert all(within(name, *BELOW_ENGINES) for name in ours(MODULES[module]) if name != "ashttpd")
 
 
 @pytest.mark.parametrize("module", modules_in("ashttpd"))
@@ -138,7 +145,7 @@ def test_only_the_scan_touches_its_compiled_module() -> None:
 
 def test_the_core_does_not_know_who_wires_it() -> None:
     upper = ("ashttpd.cli", "ashttpd.supervisor", "ashttpd.server", "ashttpd.config", *ENGINES)
-    modules = ("answers", "sites", "accesslog", "engine", "listen", "admission")
+    modules = ("answers", "cold", "sites", "accesslog", "engine", "listen", "admission")
     for module in (f"ashttpd.{name}" for name in modules):
         assert not {name for name in ours(MODULES[module]) if within(name, *upper)}
 

@@ -102,10 +102,30 @@ def test_a_wrong_command_line_is_named_with_exit_status_2(
     assert said in capsys.readouterr().err
 
 
-def test_an_engine_of_a_later_version_is_named_with_exit_status_1() -> None:
-    done = run_program("--model", "aio", ".")
-    assert done.returncode == 1
-    assert done.stderr == "ashttpd: the aio engine is not in this version\n"
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "threads", "--io", "auto"], "--model threads, which has sendfile, read"),
+        (["--model", "aio", "--io", "read"], "--model aio, which has auto, buffered, direct"),
+        (
+            ["--model", "dio", "--io", "auto"],
+            "--model dio is --model aio --io direct, not --io auto",
+        ),
+        (["--model", "sync", "--io", "sendfile"], "--model sync is --model threads --io read"),
+        (
+            ["--model", "uring", "--io", "read"],
+            "is not for --model uring, which has none",
+        ),
+        (["--model", "async-sendfile", "--io", "read"], "is --model uring, not --io read"),
+        (["--io", "direct"], "--io direct is not for --model auto, which has sendfile, read"),
+    ],
+)
+def test_an_engine_and_a_way_of_reading_that_do_not_go_together_are_named_with_exit_status_2(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main([*options, "."])
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["missing", "file", "x" * 300])

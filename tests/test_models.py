@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,8 @@ from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.uring.ring import Ring
 from tests.conftest import NOT_COMPILED
+from tests.seccomp import refusing
 from tests.servers import PROGRAM, run_program, serving, skip_for_lack
-
-# Runs a program for which io_uring_setup(2) fails with an errno, as a seccomp filter of a container
-# makes it fail: prctl(2), seccomp(2); the numbers are those of linux/prctl.h and linux/filter.h.
-_REFUSING = """
-import ctypes, os, struct, sys
-SET_NO_NEW_PRIVS, SET_SECCOMP, MODE_FILTER = 38, 22, 2
-LOAD_WORD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
-IO_URING_SETUP, ERRNO, ALLOW = 425, 0x50000, 0x7FFF0000
-program = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in (
-        (LOAD_WORD, 0, 0, 0),
-        (JUMP_EQUAL, 0, 1, IO_URING_SETUP),
-        (RETURN, 0, 0, ERRNO | int(sys.argv[1])),
-        (RETURN, 0, 0, ALLOW),
-    )
-)
-code = ctypes.create_string_buffer(program)
-header = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(code)))
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-assert libc.prctl(SET_SECCOMP, MODE_FILTER, header, 0, 0) == 0, os.strerror(ctypes.get_errno())
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 REASONS = {
     errno.EPERM: "kernel.io_uring_disabled",
@@ -44,11 +20,6 @@ REASONS = {
     errno.EINVAL: "too old",
     errno.EMFILE: "Too many open files",
 }
-
-
-def refusing(number: int) -> tuple[str, ...]:
-    """Return the beginning of a command line whose rest is refused io_uring."""
-    return (sys.executable, "-c", _REFUSING, str(number))
 
 
 def skip_without_uring() -> None:
@@ -64,7 +35,7 @@ def test_uring_where_there_is_none_ends_at_once_and_says_why(
 ) -> None:
     skip_without_uring()
     options = ("--model", "uring", "--bind", "127.0.0.1:0", str(site_vhosts))
-    done = run_program(*options, program=(*refusing(number), *PROGRAM))
+    done = run_program(*options, program=(*refusing("io_uring_setup", number), *PROGRAM))
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ashttpd: the uring engine cannot run here: ")
@@ -76,7 +47,7 @@ def test_uring_where_there_is_none_ends_at_once_and_says_why(
 def test_auto_steps_down_to_threads_and_says_why(
     site_vhosts: Path, options: tuple[str, ...]
 ) -> None:
-    python = (*refusing(errno.EPERM), *PROGRAM)
+    python = (*refusing("io_uring_setup", errno.EPERM), *PROGRAM)
     with serving(site_vhosts, *options, python=python) as server:
         assert server.get("/hello.txt").body == b"hello, world\n"
         server.log.wait_for("model threads, since uring cannot be had: .*kernel.io_uring_disabled")

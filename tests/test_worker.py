@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from ashttpd.epoll.bodies import AT_ONCE_BYTES, send_with_sendfile
+from ashttpd.epoll.client import Client
+from ashttpd.epoll.sockets import KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
+from ashttpd.epoll.worker import Worker
 from ashttpd.http.connection import State
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Extent, Plan
-from ashttpd.threads.bodies import AT_ONCE_BYTES, send_with_sendfile
-from ashttpd.threads.client import Client
-from ashttpd.threads.sockets import KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
-from ashttpd.threads.worker import Worker
 from fuzz.fakes import FakeFile
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -40,6 +40,9 @@ class FakeSockets:
 
     def watch(self, fd: int, mode: Mode) -> None:
         self.owned[fd] = mode
+
+    def wake_by(self, eventfd: int) -> None:
+        pass
 
     def queue(self, sends: list[int], plans: list[Plan]) -> None:
         self.sends.append(sends)

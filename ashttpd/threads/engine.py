@@ -8,15 +8,11 @@ from threading import Thread
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.engine import HotSource
+from ashttpd.epoll.acceptor import Acceptor
+from ashttpd.epoll.bodies import SendBody
+from ashttpd.epoll.fastest import make_accept, make_sockets
+from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
-from ashttpd.threads.acceptor import Acceptor
-from ashttpd.threads.bodies import SendBody
-from ashttpd.threads.worker import Worker
-
-try:
-    from ashttpd.threads.compiled import make_accept, make_sockets
-except ImportError:
-    from ashttpd.threads.plain import make_accept, make_sockets
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import termios
 from dataclasses import dataclass, field
 from typing import Final
 
+from ashttpd.cold import Late
 from ashttpd.engine import borrowed
 from ashttpd.http.connection import Connection
 from ashttpd.http.plan import Cursor
-from ashttpd.uring.cold import Late
 from ashttpd.uring.ring import Mode
 
 # Where struct tcp_info of linux/tcp.h has tcpi_bytes_acked, and where that ends.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.cold import COLD, PatientSource
 from ashttpd.engine import (
     PAUSE_SECONDS,
     SWEEP_SECONDS,
@@ -25,7 +26,6 @@ from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, Plan
 from ashttpd.http.scan import make_scan
 from ashttpd.uring.client import Client, untaken
-from ashttpd.uring.cold import COLD, PatientSource
 from ashttpd.uring.listening import Listening
 from ashttpd.uring.lobby import Lobby
 from ashttpd.uring.ring import (

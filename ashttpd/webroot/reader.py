@@ -10,8 +10,9 @@ import errno
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from mmap import mmap
 from stat import S_ISREG
@@ -33,22 +34,37 @@ from ashttpd.webroot.sections import (
 _READ_BYTES: Final = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file, from `offset`, that somebody has read already."""
+
+    file: "Webroot"
+    offset: int
+    data: bytes
+
+
 class _Manners(threading.local):
     waits = True
+    looks = True
+    parts: Sequence[Part] = ()
 
 
 _manners = _Manners()
 
 
 @contextmanager
-def waiting(*, allowed: bool) -> Iterator[None]:
-    """Let this thread's reads of head blocks and bodies wait for a disk, or raise ColdError."""
-    before = _manners.waits
-    _manners.waits = allowed
+def waiting(*, allowed: bool, looks: bool = True, parts: Sequence[Part] = ()) -> Iterator[None]:
+    """Let this thread's reads of head blocks and bodies wait for a disk, or raise ColdError.
+
+    Where they may not wait, they take what lies in `parts` first, and then what the kernel has in
+    memory. Without `looks` they do not ask the kernel, which would start to read ahead.
+    """
+    before = _manners.waits, _manners.looks, _manners.parts
+    _manners.waits, _manners.looks, _manners.parts = allowed, looks, parts
     try:
         yield
     finally:
-        _manners.waits = before
+        _manners.waits, _manners.looks, _manners.parts = before
 
 
 class ColdError(Exception):
@@ -60,6 +76,15 @@ class ColdError(Exception):
         self.file = file
         self.offset = offset
         self.length = length
+
+
+def _take(parts: Sequence[Part], file: "Webroot", offset: int, length: int) -> bytes | None:
+    """Return bytes of a file out of one of the parts, or None."""
+    for part in parts:
+        start = offset - part.offset
+        if part.file is file and 0 <= start <= len(part.data) - length:
+            return part.data[start : start + length]
+    return None
 
 
 def _is_in_memory(fd: int, offset: int, length: int) -> bool:
@@ -225,7 +250,12 @@ class Webroot:
 
         Raises WebrootError where it ends before, and ColdError; see `waiting`.
         """
-        if not _manners.waits and length and not _is_in_memory(self.fd, offset, length):
+        if _manners.waits or not length:
+            return _read_exactly(self.fd, offset, length)
+        taken = _take(_manners.parts, self, offset, length)
+        if taken is not None:
+            return taken
+        if not _manners.looks or not _is_in_memory(self.fd, offset, length):
             raise ColdError(self, offset, length)
         return _read_exactly(self.fd, offset, length)
 

@@ -5,11 +5,11 @@ import socket
 from collections.abc import Iterable, Sequence
 
 from ashttpd.engine import address_of
+from ashttpd.epoll._turn import ffi, lib
+from ashttpd.epoll.plain import unsent
+from ashttpd.epoll.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
-from ashttpd.threads._turn import ffi, lib
-from ashttpd.threads.plain import unsent
-from ashttpd.threads.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
 
 
 def _check(result: int) -> int:
@@ -25,7 +25,7 @@ class CompiledSockets:
         """Own no socket yet."""
         self._epoll = _check(lib.ashttpd_epoll())
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        _check(lib.ashttpd_add(self._epoll, [self._wake], 1, Mode.WAKE))
+        self.wake_by(self._wake)
         self._limits = ffi.new(
             "struct ashttpd_limits *", (limits.head_bytes, limits.target_bytes, limits.head_fields)
         )
@@ -45,6 +45,10 @@ class CompiledSockets:
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """See Sockets."""
         return _check(lib.ashttpd_add(self._epoll, fds, len(fds), mode))
+
+    def wake_by(self, eventfd: int) -> None:
+        """See Sockets."""
+        _check(lib.ashttpd_add(self._epoll, [eventfd], 1, Mode.WAKE))
 
     def forget(self, fd: int) -> None:
         """See Sockets."""

@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from ashttpd.accesslog import AccessLog
 from ashttpd.admission import is_idle
 from ashttpd.engine import SWEEP_SECONDS, HotSource, note, read_clocks
-from ashttpd.http.connection import Connection, State, Want
-from ashttpd.http.limits import Limits
-from ashttpd.http.plan import Cursor, Extent, Plan
-from ashttpd.http.scan import make_scan
-from ashttpd.threads.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
-from ashttpd.threads.client import Client
-from ashttpd.threads.sockets import (
+from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
+from ashttpd.epoll.client import Client
+from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
     LAST,
@@ -26,6 +22,10 @@ from ashttpd.threads.sockets import (
     Mode,
     Sockets,
 )
+from ashttpd.http.connection import Connection, State, Want
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Cursor, Extent, Plan
+from ashttpd.http.scan import make_scan
 from ashttpd.webroot.errors import WebrootError
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Worker:
             last = LAST if plan.close else 0
             if not plan.body:
                 sends += (tag | last, id(plan.head), plan.size)
-            elif isinstance(part := plan.body[0], Extent) and not part.file.revoked:
+            elif isinstance(part := plan.body[0], Extent) and self._may_queue(part):
                 sends += (tag | last | WITH_FILE, id(plan.head), len(plan.head))
                 sends += (part.file.fd, part.offset, part.length)
             else:
@@ -176,6 +176,10 @@ class Worker:
         self._leaving = leaving
         if now.monotonic >= self._next_sweep:
             self._sweep()
+
+    def _may_queue(self, extent: Extent) -> bool:
+        """Whether a small enough extent may leave within the next turn, by sendfile."""
+        return not extent.file.revoked
 
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head now: it is large, or to be logged, or comes in parts."""
@@ -233,14 +237,13 @@ class Worker:
     def _abandon(self, client: Client) -> None:
         """Close after a fault of our own, so that it costs one connection and not a worker."""
         log.exception("connection closed: this is a bug of ashttpd")
-        if self.clients.pop(client.fd, None) is not None:
-            self._sockets.drop(client.fd)
+        if client.fd in self.clients:
+            self._close(client)
 
     def _follow(self, client: Client, step: Plan | Want) -> None:
         """Do what a connection wants, and what it wants then, until it has to be waited for."""
         while isinstance(step, Plan):
-            client.cursor = Cursor(step)
-            if not self._transmit(client, client.cursor):
+            if not self._start(client, step):
                 return
             step = client.connection.sent(self._now)
         if step is Want.SHUTDOWN:
@@ -259,6 +262,11 @@ class Worker:
         )
         self._set_mode(client, Mode.HEADS if scannable else Mode.RAW)
 
+    def _start(self, client: Client, plan: Plan) -> bool:
+        """Begin to send a plan; returns whether that was all of it."""
+        client.cursor = Cursor(plan)
+        return self._transmit(client, client.cursor)
+
     def _go_on(self, client: Client) -> None:
         """Send more of a plan that is under way."""
         if client.cursor is not None and self._transmit(client, client.cursor):
@@ -267,12 +275,15 @@ class Worker:
     def _transmit(self, client: Client, cursor: Cursor) -> bool:
         """Send at most a window of a plan; returns whether that was all of it.
 
-        If not, either the rest waits for the socket, or the client is closed.
+        If not, the rest waits for the socket or for a file, or the client is closed.
         """
         budget = WINDOW_BYTES
         try:
             while budget > 0 and not cursor.done:
-                wanted = min(cursor.left, budget)
+                wanted = min(cursor.left, budget, self._ready(client, cursor))
+                if not wanted:
+                    self._set_mode(client, Mode.PAUSED)
+                    return False
                 sent = self._send_piece(client, cursor, wanted)
                 cursor.advance(sent)
                 budget -= sent
@@ -297,6 +308,13 @@ class Worker:
             return True
         self._set_mode(client, Mode.WRITE)
         return False
+
+    def _ready(self, client: Client, cursor: Cursor) -> int:
+        """Return how much of a plan's piece can be sent now without waiting for a file, in bytes.
+
+        Where it is none, somebody calls `_go_on` once it is some. Raises WebrootError.
+        """
+        return cursor.left
 
     def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
         """Send at most `count` bytes; returns how many left. Raises as SendBody does."""

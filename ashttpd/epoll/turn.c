@@ -13,7 +13,7 @@
 
 #include "scan.c"
 
-enum mode { HEADS, RAW, WRITE, WAKE };
+enum mode { HEADS, RAW, WRITE, WAKE, PAUSED };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_WRITABLE, KIND_SHORT, KIND_WAKE };
 enum {
     MAX_EVENTS = 64,
@@ -51,7 +51,7 @@ int ashttpd_drop(int epoll, int fd)
 static int watch(int epoll, int operation, int fd, int mode)
 {
     struct epoll_event event = {
-        .events = mode == WRITE ? EPOLLOUT : EPOLLIN,
+        .events = mode == PAUSED ? 0 : mode == WRITE ? EPOLLOUT : EPOLLIN,
         .data.u64 = (uint64_t)mode << 32 | (uint32_t)fd,
     };
     return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
@@ -148,6 +148,10 @@ int ashttpd_turn(int epoll, const struct ashttpd_limits *limits, const int64_t *
         int fd = (int)(uint32_t)ready[i].data.u64, mode = (int)(ready[i].data.u64 >> 32);
         if (mode == WRITE) {
             event = put_event(event, KIND_WRITABLE, fd, 0, 0, 0);
+            continue;
+        }
+        if (mode == PAUSED) { /* nothing but EPOLLHUP and EPOLLERR, which nobody can turn off */
+            event = put_event(event, KIND_END, fd, 0, 0, 0);
             continue;
         }
         if (mode == WAKE) {

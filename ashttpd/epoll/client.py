@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ashttpd.epoll.sockets import Mode
 from ashttpd.http.connection import Connection
 from ashttpd.http.plan import Cursor
-from ashttpd.threads.sockets import Mode
 
 
 @dataclass(slots=True, eq=False)

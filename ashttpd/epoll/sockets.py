@@ -18,6 +18,7 @@ class Mode(IntEnum):
     RAW = 1  # bytes
     WRITE = 2  # room for more bytes
     WAKE = 3  # an eventfd, not a socket
+    PAUSED = 4  # the peer's end, as far as nothing has to be read for it
 
 
 class Kind(IntEnum):
@@ -68,6 +69,9 @@ class Sockets(Protocol):
 
     def watch(self, fd: int, mode: Mode) -> None:
         """Watch a socket for something else from now on."""
+
+    def wake_by(self, eventfd: int) -> None:
+        """End waits also when somebody writes to an eventfd(2), whose number WAKE then tells."""
 
     @property
     def came(self) -> Bytes:

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from ashttpd.epoll.sockets import Sockets
 from ashttpd.http.plan import File
-from ashttpd.threads.sockets import Sockets
 from ashttpd.webroot.errors import WebrootError
 
 # What one connection may send before it is the next one's turn. Measured with sendfile: a quarter

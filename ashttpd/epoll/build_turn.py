@@ -1,4 +1,4 @@
-"""Declares the compiled turn to cffi: the module `ashttpd.threads._turn`."""
+"""Declares the compiled turn to cffi: the module `ashttpd.epoll._turn`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ ffibuilder = FFI()
 _SCAN = _HERE.parent / "http"
 ffibuilder.cdef((_SCAN / "scan.h").read_text() + (_HERE / "turn.h").read_text())
 ffibuilder.set_source(
-    "ashttpd.threads._turn",
+    "ashttpd.epoll._turn",
     (_HERE / "turn.c").read_text(),
     include_dirs=[str(_SCAN)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],

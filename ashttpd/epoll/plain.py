@@ -11,11 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ashttpd.engine import EXHAUSTED, address_of
-from ashttpd.http.errors import HTTPError
-from ashttpd.http.limits import Limits
-from ashttpd.http.plan import Plan
-from ashttpd.http.scan import make_scan
-from ashttpd.threads.sockets import (
+from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
     LAST,
@@ -28,6 +24,10 @@ from ashttpd.threads.sockets import (
     Mode,
     Sockets,
 )
+from ashttpd.http.errors import HTTPError
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Plan
+from ashttpd.http.scan import make_scan
 
 # What a socket is watched for in each mode, in epoll's words.
 _INTERESTS: Final = {
@@ -35,6 +35,7 @@ _INTERESTS: Final = {
     Mode.RAW: select.EPOLLIN,
     Mode.WRITE: select.EPOLLOUT,
     Mode.WAKE: select.EPOLLIN,
+    Mode.PAUSED: 0,
 }
 # As turn.c has it.
 _RECEIVE_BYTES: Final = 16_384
@@ -55,8 +56,8 @@ class PlainSockets:
         self._receive_bytes = max(limits.head_bytes, _RECEIVE_BYTES)
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._modes: dict[int, Mode] = {self._wake: Mode.WAKE}
+        self._modes: dict[int, Mode] = {}
+        self.wake_by(self._wake)
         self._peers: dict[int, socket.socket] = {}
         self._sends: list[int] = []
         self._plans: list[Plan] = []
@@ -79,6 +80,11 @@ class PlainSockets:
                     return count
                 raise
         return len(fds)
+
+    def wake_by(self, eventfd: int) -> None:
+        """See Sockets."""
+        self._modes[eventfd] = Mode.WAKE
+        self._epoll.register(eventfd, select.EPOLLIN)
 
     def forget(self, fd: int) -> None:
         """See Sockets."""
@@ -137,6 +143,8 @@ class PlainSockets:
         if mode is Mode.WAKE:
             os.eventfd_read(fd)
             return [(Kind.WAKE << KIND_SHIFT | fd, 0, 0, 0)]
+        if mode is Mode.PAUSED:  # nothing but EPOLLHUP and EPOLLERR
+            return [(Kind.END << KIND_SHIFT | fd, 0, 0, 0)]
         if mode is Mode.WRITE:
             return [(Kind.WRITABLE << KIND_SHIFT | fd, 0, 0, 0)]
         try:

@@ -9,9 +9,9 @@ from typing import Final
 
 from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
 from ashttpd.engine import PAUSE_SECONDS, complain_of_accept
+from ashttpd.epoll.sockets import MAX_EVENTS, Accept
+from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
-from ashttpd.threads.sockets import MAX_EVENTS, Accept
-from ashttpd.threads.worker import Worker
 
 # Workers close what is idle within a turn.
 _ROOM_SECONDS: Final = 0.01

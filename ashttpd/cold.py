@@ -1,17 +1,22 @@
-"""Answers that would have to wait for a disk: put off until the kernel has brought it in."""
+"""Answers that would have to wait for a disk: put off until somebody has read what they need.
 
-from dataclasses import dataclass
+For engines that may not wait: they have the kernel read it, and ask again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from ashttpd.engine import HotSource
 from ashttpd.http.dates import Second
 from ashttpd.http.plan import Plan
-from ashttpd.webroot.reader import ColdError, waiting
+from ashttpd.webroot.reader import ColdError, Part, waiting
 
 # Stands for a plan that is not there yet; it is never sent.
 COLD: Final = Plan(b"", (), 0, 0, 0, close=False, linger=True)
-# What was brought in may be gone again under pressure; then rather wait than try for ever.
-MAX_FETCHES: Final = 3
+# A page takes two, its head and its body. What was brought in may be gone again under pressure, and
+# a request for many ranges may need as many; then rather wait than go on for ever.
+MAX_FETCHES: Final = 8
 
 
 @dataclass(slots=True)
@@ -21,6 +26,8 @@ class Late:
     key: bytes
     needed: ColdError
     fetches: int = 0
+    # What was read for it past the kernel's memory; what was read into that, stays there.
+    parts: list[Part] = field(default_factory=list)
 
 
 class PatientSource:
@@ -32,6 +39,11 @@ class PatientSource:
         # What was put off last.
         self.late: Late | None = None
 
+    @property
+    def plans(self) -> Callable[[Second], Mapping[bytes, Plan]]:
+        """See HotSource."""
+        return self._source.plans
+
     def find(self, key: bytes, second: Second) -> Plan:
         """Return the plan for a key, or COLD, with `late`."""
         try:
@@ -40,13 +52,14 @@ class PatientSource:
             self.late = Late(key, cold)
             return COLD
 
-    def find_again(self, late: Late, second: Second, fetched: bool) -> Plan:
+    def find_again(self, late: Late, second: Second, *, fetched: bool, looks: bool = True) -> Plan:
         """Return the plan, or COLD again where something else is needed; `fetched` was it or not.
 
         Waits for the disk where fetching does not help: then the file is to blame, and says so.
         """
         late.fetches += 1
-        with waiting(allowed=not fetched or late.fetches > MAX_FETCHES):
+        waits = not fetched or late.fetches > MAX_FETCHES
+        with waiting(allowed=waits, looks=looks, parts=late.parts):
             try:
                 return self._source.find(late.key, second)
             except ColdError as cold:

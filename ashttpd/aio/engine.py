@@ -1,0 +1,76 @@
+"""Starts and drains the threads of this engine."""
+
+import time
+from collections.abc import Sequence
+from socket import socket
+from threading import Thread
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.aio.files import Files, Io
+from ashttpd.aio.loop import Loop
+from ashttpd.aio.queue import Queue
+from ashttpd.aio.warmer import Warmer
+from ashttpd.engine import HotSource
+from ashttpd.epoll.acceptor import Acceptor
+from ashttpd.epoll.fastest import make_accept, make_sockets
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import File
+
+
+class AioEngine:
+    """An acceptor thread and one loop over listening sockets that must not block."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket],
+        source: HotSource,
+        limits: Limits,
+        access_log: AccessLog | None,
+        io: Io,
+    ) -> None:
+        """Set the queue up; raises UnusableError where none can be had.
+
+        Nothing runs before `start`.
+        """
+        self._files = Files(io)
+        queue = Queue()
+        self._warmer = Warmer()
+        self._loop = Loop(
+            make_sockets(limits),
+            source,
+            limits,
+            access_log,
+            queue,
+            self._files,
+            self._warmer.bring_in,
+        )
+        self._acceptor = Acceptor(listeners, make_accept(), (self._loop,), limits)
+        self._accepting = Thread(target=self._acceptor.run, name="acceptor")
+        self._working = Thread(target=self._loop.run, name="loop")
+
+    def open(self, file: File) -> None:
+        """Be ready to read a file, before anybody asks for it.
+
+        Raises OSError, and UnusableError where it cannot be read as `io` says.
+        """
+        self._files.handle(file)
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._warmer.start()
+        self._working.start()
+        self._accepting.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more connections, finish what is under way, and return when all has ended.
+
+        What is not through after `seconds` is closed; returns whether all of it was through.
+        """
+        deadline = time.monotonic() + seconds
+        self._acceptor.stop()
+        self._accepting.join()
+        self._loop.drain(deadline)
+        self._working.join()
+        self._warmer.close()
+        self._loop.close()
+        return time.monotonic() < deadline

@@ -1,0 +1,213 @@
+"""The loop: a worker that never waits for a disk, since the kernel reads for it meanwhile."""
+
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from ashttpd.accesslog import AccessLog
+from ashttpd.aio.files import Files, Io, Memory
+from ashttpd.aio.queue import Queue
+from ashttpd.aio.reads import Fetch, Reads, Stream
+from ashttpd.cold import COLD, Late, PatientSource
+from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
+from ashttpd.epoll.bodies import send_with_sendfile
+from ashttpd.epoll.client import Client
+from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, Sockets
+from ashttpd.epoll.worker import Worker
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Cursor, Extent, File, Plan
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Part, waiting
+
+log = logging.getLogger(__name__)
+
+# What one connection may send before it is the next one's turn, as sendfile likes it.
+WINDOW_BYTES: Final = 2 << 20
+# What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
+# own choice is megabytes, which for a slow peer would be read from the disk for nothing.
+UNSENT_BYTES: Final = 256 << 10
+
+
+def _limit_unsent(fd: int) -> None:
+    peer = socket.socket(fileno=fd)
+    try:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    finally:
+        peer.detach()
+
+
+class Loop(Worker):
+    """Serves its clients in the thread that calls `run`; see Worker."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        source: HotSource,
+        limits: Limits,
+        access_log: AccessLog | None,
+        queue: Queue,
+        files: Files,
+        bring_in: Callable[[File, int, int], None],
+    ) -> None:
+        """Own the queue; start without clients. `bring_in` is told what is worth memory."""
+        self._patient = PatientSource(source)
+        super().__init__(sockets, self._patient, limits, send_with_sendfile, access_log)
+        self._files = files
+        self._is_direct = files.io is Io.DIRECT
+        self._queue = queue
+        self._reads = Reads(queue)
+        self._memory = Memory(bring_in)
+        self._has_read = False
+        self._streams: dict[Client, Stream] = {}
+        self._fetches: dict[Client, Fetch] = {}
+        # Whose kernel has been told of UNSENT_BYTES.
+        self._limited: set[Client] = set()
+        sockets.wake_by(queue.eventfd)
+
+    def run(self) -> None:
+        """Serve until drained."""
+        with waiting(allowed=False, looks=not self._is_direct):
+            super().run()
+
+    def close(self) -> None:
+        """Cut off what is still being sent; only when `run` has returned."""
+        super().close()
+        self._queue.close()
+
+    def _turn(self, timeout: float) -> None:
+        super()._turn(min(timeout, PAUSE_SECONDS) if self._queue.waiting else timeout)
+        if self._has_read or self._queue.waiting:
+            self._has_read = False
+            self._read_more()
+        self._memory.renew(self._now.second.epoch)
+
+    def _handle(self, tag: int, start: int, length: int) -> None:
+        if tag == Kind.WAKE << KIND_SHIFT | self._queue.eventfd & DESCRIPTOR_MASK:
+            # Not yet: it may close sockets, whose numbers others can have when their news comes.
+            self._has_read = True
+        else:
+            super()._handle(tag, start, length)
+
+    def _read_more(self) -> None:
+        """Go on with whose bytes were read, and submit what is to be read next."""
+        for reader in self._reads.reap():
+            if not reader.closed:
+                reader.came()
+        self._queue.submit()
+
+    def _came(self, client: Client, go_on: Callable[[Client], None]) -> None:
+        """Go on with a client whose bytes were read."""
+        try:
+            if client.mode is Mode.PAUSED:
+                go_on(client)
+        except Exception:
+            self._abandon(client)
+
+    def _start(self, client: Client, plan: Plan) -> bool:
+        if plan is not COLD:
+            return super()._start(client, plan)
+        late = self._patient.late
+        assert late is not None, "nothing is needed"
+        client.cursor = Cursor(plan)
+        self._set_mode(client, Mode.PAUSED)
+        self._fetch(client, late)
+        return False
+
+    def _fetch(self, client: Client, late: Late) -> None:
+        """Have the kernel read what an answer needs."""
+        needed = late.needed
+        go_on = partial(self._fetched, late=late)
+        handle = self._files.handle(needed.file)
+        came = partial(self._came, client, go_on)
+        self._fetches[client] = Fetch(self._reads, handle, needed.offset, needed.length, came)
+
+    def _fetched(self, client: Client, late: Late) -> None:
+        """Answer now, or fetch what else it takes."""
+        needed = late.needed
+        fetched = True
+        try:
+            data = self._fetches.pop(client).take()
+            late.parts.append(Part(needed.file, needed.offset, data))
+        except WebrootError:
+            fetched = False
+        plan = self._patient.find_again(
+            late, self._now.second, fetched=fetched, looks=not self._is_direct
+        )
+        if plan is COLD:
+            self._fetch(client, late)
+            return
+        client.connection.plan = plan
+        if self._start(client, plan):
+            self._follow(client, client.connection.sent(self._now))
+
+    def _may_queue(self, extent: Extent) -> bool:
+        if extent.file.revoked or self._is_direct:
+            return False
+        try:
+            return self._memory.has(extent.file, extent.offset, extent.length)
+        except OSError:
+            return False  # reading it will tell
+
+    def _transmit(self, client: Client, cursor: Cursor) -> bool:
+        stream = self._streams.get(client)
+        if stream is not None:
+            self._reads.unpark(stream)
+        done = super()._transmit(client, cursor)
+        stream = self._streams.get(client)
+        if stream is not None and client.mode is Mode.WRITE:
+            self._reads.park(stream)
+        return done
+
+    def _ready(self, client: Client, cursor: Cursor) -> int:
+        piece = cursor.piece
+        if not isinstance(piece, Extent):
+            return cursor.left
+        if piece.file.revoked:
+            raise WebrootError(f"{piece.file.path} was overwritten in place")
+        stream = self._streams.get(client)
+        if stream is not None and stream.over:
+            del self._streams[client]
+            stream = None
+        if stream is None:
+            if not self._is_direct:
+                most = min(cursor.left, WINDOW_BYTES)
+                warm = self._memory.run(piece, cursor.offset, most)
+                if warm:
+                    return warm
+            stream = self._streams[client] = self._open_stream(client, piece, cursor.offset)
+        return stream.ready
+
+    def _open_stream(self, client: Client, extent: Extent, offset: int) -> Stream:
+        """Read on in an extent of which the next bytes are not in memory."""
+        is_cold = partial(self._is_cold, extent.file)
+        came = partial(self._came, client, self._go_on)
+        try:
+            handle = self._files.handle(extent.file)
+        except UnusableError as error:
+            raise WebrootError(str(error)) from error
+        if extent.length > UNSENT_BYTES and client not in self._limited:
+            self._limited.add(client)
+            _limit_unsent(client.fd)
+        return Stream(self._reads, handle, offset, extent.offset + extent.length, is_cold, came)
+
+    def _is_cold(self, file: File, start: int, stop: int) -> bool:
+        return self._is_direct or not self._memory.has(file, start, stop - start)
+
+    def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
+        stream = self._streams.get(client)
+        if stream is None or not isinstance(cursor.piece, Extent):
+            return super()._send_piece(client, cursor, count)
+        return stream.send(client.fd, count)
+
+    def _note(self, client: Client, cursor: Cursor) -> None:
+        if cursor.plan is not COLD:
+            super()._note(client, cursor)
+
+    def _close(self, client: Client) -> None:
+        for reader in (self._streams.pop(client, None), self._fetches.pop(client, None)):
+            if reader is not None:
+                reader.close()
+        self._limited.discard(client)
+        super()._close(client)

@@ -1,0 +1,423 @@
+"""The queue and the reads of the aio engine alone: files, buffers, and what goes wrong there."""
+
+import errno
+import os
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ashttpd.aio.files import REMEMBER_SECONDS, Files, Handle, Io, Memory, open_direct
+from ashttpd.aio.loop import Loop
+from ashttpd.aio.queue import BUFFER_BYTES, Queue, cached_pages
+from ashttpd.aio.reads import AHEAD, Fetch, Reads, Stream
+from ashttpd.aio.warmer import Warmer
+from ashttpd.epoll.sockets import KIND_SHIFT, Kind
+from ashttpd.epoll.worker import Worker
+from ashttpd.http.dates import Second
+from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Extent, File, Plan
+from ashttpd.webroot.errors import WebrootError
+from tests.conftest import lack_of_aio, lack_of_direct
+from tests.servers import eventually, skip_for_lack
+from tests.test_worker import FakeSockets
+
+SIZE = 5 * BUFFER_BYTES + 1234
+CONTENT = random.Random(3).randbytes(SIZE)
+
+
+class OpenFile:
+    """A file as a plan has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.fd = os.open(path, os.O_RDONLY)
+        self.revoked = False
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenFile]:
+    path = tmp_path_factory.mktemp("aio") / "file"
+    path.write_bytes(CONTENT)
+    opened = OpenFile(path)
+    yield opened
+    os.close(opened.fd)
+
+
+@pytest.fixture(params=Io, ids=lambda io: io.value)
+def handle(file: OpenFile, request: pytest.FixtureRequest) -> Handle:
+    if request.param is Io.DIRECT and (lack := lack_of_direct()):
+        skip_for_lack(lack)
+    return Files(request.param).handle(file)
+
+
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    if lack := lack_of_aio():
+        skip_for_lack(lack)
+    opened = Queue(buffers=4)
+    yield opened
+    opened.close()
+
+
+def bring_nothing(file: File, offset: int, length: int) -> None:
+    raise AssertionError(f"{length} bytes at {offset} of {file} are not worth it")
+
+
+class Receiver:
+    """A socket that a stream sends to, and all that came at its other end."""
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.far.setblocking(False)
+        self.came = bytearray()
+
+    def take(self) -> bool:
+        """Take what is there; returns whether it was anything."""
+        try:
+            self.came += self.far.recv(1 << 20)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+class Pump:
+    """Turns reads and streams as the loop does."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.reads = Reads(queue)
+        self.streams: dict[Stream, Receiver] = {}
+        # Streams whose peers take nothing.
+        self.slow: set[Stream] = set()
+
+    def open(self, handle: Handle, start: int, stop: int) -> Stream:
+        stream = Stream(self.reads, handle, start, stop, lambda _start, _stop: True, lambda: None)
+        self.streams[stream] = Receiver()
+        return stream
+
+    def turn(self) -> None:
+        self.queue.submit()
+        for reader in self.reads.reap():
+            if not reader.closed:
+                reader.came()
+        for stream, receiver in self.streams.items():
+            try:
+                while not stream.closed and not stream.over and (ready := stream.ready):
+                    self.reads.unpark(stream)
+                    stream.send(receiver.near.fileno(), ready)
+            except BlockingIOError:
+                self.reads.park(stream)
+            if stream not in self.slow:
+                receiver.take()
+
+    def finish(self, *streams: Stream) -> None:
+        def is_over() -> bool:
+            self.turn()
+            return all(stream.over for stream in streams)
+
+        eventually(is_over)
+        for stream in streams:
+            while self.streams[stream].take():
+                pass
+
+    def close(self) -> None:
+        for stream, receiver in self.streams.items():
+            stream.close()
+            receiver.close()
+        self.streams.clear()
+
+        def is_idle() -> bool:
+            self.turn()
+            return self.queue.in_flight == 0 and not self.queue.waiting
+
+        eventually(is_idle)
+        assert sorted(self.reads._free) == list(range(self.queue.buffers)), "a buffer is lost"
+
+
+@pytest.fixture
+def pump(queue: Queue) -> Iterator[Pump]:
+    made = Pump(queue)
+    yield made
+    made.close()
+
+
+def read(queue: Queue, count: int) -> dict[int, int]:
+    """Submit what was noted, and return the results of so many reads by buffer."""
+    results: dict[int, int] = {}
+
+    def is_complete() -> bool:
+        queue.submit()
+        results.update(queue.reap())
+        return len(results) == count
+
+    eventually(is_complete)
+    return results
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_every_part_of_a_file_is_streamed_exactly(
+    pump: Pump, handle: Handle, data: st.DataObject
+) -> None:
+    edges = [0, 1, 511, 512, 4095, 4096, BUFFER_BYTES - 1, BUFFER_BYTES, SIZE - 1]
+    place = st.one_of(st.sampled_from(edges), st.integers(0, SIZE - 1))
+    start = data.draw(place)
+    stop = data.draw(st.one_of(st.just(SIZE), st.integers(start + 1, SIZE)))
+    stream = pump.open(handle, start, stop)
+    pump.finish(stream)
+    assert pump.streams[stream].came == CONTENT[start:stop]
+
+
+def test_many_streams_share_few_buffers_and_each_gets_its_own_bytes(
+    pump: Pump, handle: Handle
+) -> None:
+    starts = range(0, SIZE - 1, 50_000)
+    streams = [pump.open(handle, start, SIZE) for start in starts]
+    pump.finish(*streams)
+    for stream, start in zip(streams, starts, strict=True):
+        assert pump.streams[stream].came == CONTENT[start:]
+
+
+def test_peers_that_take_nothing_hold_no_buffer_that_others_want(
+    pump: Pump, handle: Handle
+) -> None:
+    slow = [pump.open(handle, 0, SIZE) for _ in range(20)]
+    pump.slow.update(slow)
+    for _ in range(20):
+        pump.turn()
+    quick = [pump.open(handle, 7, SIZE) for _ in range(3)]
+    pump.finish(*quick)
+    for stream in quick:
+        assert pump.streams[stream].came == CONTENT[7:]
+    pump.slow.clear()
+    pump.finish(*slow)
+    for stream in slow:
+        assert pump.streams[stream].came == CONTENT
+
+
+def test_no_stream_reads_farther_ahead_than_it_may(queue: Queue, file: OpenFile) -> None:
+    reads = Reads(queue)
+    asked = []
+    handle = Files(Io.BUFFERED).handle(file)
+
+    def is_cold(start: int, stop: int) -> bool:
+        asked.append((start, stop))
+        return True
+
+    stream = Stream(reads, handle, 0, SIZE, is_cold, lambda: None)
+    assert len(asked) == min(AHEAD, queue.buffers) - 1
+    stream.close()
+    read(queue, min(AHEAD, queue.buffers))
+
+
+def test_a_stream_ends_where_the_rest_is_in_memory(pump: Pump, handle: Handle) -> None:
+    stop = 2 * BUFFER_BYTES - 10 % handle.alignment
+    stream = Stream(pump.reads, handle, 10, SIZE, lambda start, _stop: start < stop, lambda: None)
+    pump.streams[stream] = Receiver()
+    pump.finish(stream)
+    came = pump.streams[stream].came
+    assert came == CONTENT[10 : 10 + len(came)]
+    assert stop <= 10 + len(came) < stop + BUFFER_BYTES
+
+
+def test_a_stream_that_is_closed_while_it_reads_gives_every_buffer_back(
+    pump: Pump, handle: Handle
+) -> None:
+    for _ in range(30):
+        stream = pump.open(handle, 0, SIZE)
+        pump.queue.submit()
+        stream.close()
+    last = pump.open(handle, 0, SIZE)
+    pump.finish(last)
+    assert pump.streams[last].came == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 1), (5, 4000), (4090, 20), (65_000, 65_536), (SIZE - 3, 3)]
+)
+def test_a_small_part_is_fetched_from_its_offset_on(
+    queue: Queue, handle: Handle, offset: int, length: int
+) -> None:
+    reads = Reads(queue)
+    fetch = Fetch(reads, handle, offset, length, lambda: None)
+
+    def has_come() -> bool:
+        queue.submit()
+        return reads.reap() == [fetch]
+
+    eventually(has_come)
+    data = fetch.take()
+    assert len(data) >= length
+    assert data == CONTENT[offset : offset + len(data)]
+    assert len(reads._free) == queue.buffers
+
+
+def test_a_file_that_ends_before_is_named_with_the_place(queue: Queue, tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(CONTENT[:10_000])
+    short = OpenFile(path)
+    for io in (Io.AUTO, Io.BUFFERED):
+        pump = Pump(queue)
+        stream = pump.open(Files(io).handle(short), 5_000, 20_000)
+        with pytest.raises(WebrootError, match=r"/short: the bytes at \d+ cannot be read: the"):
+            pump.finish(stream)
+        pump.close()
+    os.close(short.fd)
+
+
+def test_a_read_that_the_kernel_refuses_fails_alone(queue: Queue, file: OpenFile) -> None:
+    closed = os.dup(file.fd)
+    os.close(closed)
+    for buffer, fd in enumerate((file.fd, closed, file.fd, -1)):
+        queue.read(buffer, 0, fd, 0, 4096)
+    assert read(queue, 4) == {0: 4096, 1: -errno.EBADF, 2: 4096, 3: -errno.EBADF}
+    assert bytes(queue.memory[2 * BUFFER_BYTES :][:4096]) == CONTENT[:4096]
+    assert queue.in_flight == 0
+
+
+def test_what_the_kernel_has_no_room_for_is_read_later(file: OpenFile) -> None:
+    if lack := lack_of_aio():
+        skip_for_lack(lack)
+    # The kernel rounds up to a few hundred at most.
+    queue = Queue(buffers=2000, depth=1)
+    for buffer in range(queue.buffers):
+        queue.read(buffer, 0, file.fd, buffer, 10)
+    queue.submit()
+    assert queue.waiting
+    assert 0 < queue.in_flight < queue.buffers
+    assert read(queue, queue.buffers) == dict.fromkeys(range(queue.buffers), 10)
+    for buffer in range(queue.buffers):
+        start = buffer * BUFFER_BYTES
+        assert bytes(queue.memory[start : start + 10]) == CONTENT[buffer : buffer + 10]
+    queue.close()
+
+
+def test_a_queue_that_is_closed_with_reads_under_way_leaves_nothing_behind(
+    file: OpenFile,
+) -> None:
+    if lack := lack_of_aio():
+        skip_for_lack(lack)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(10):
+        queue = Queue(buffers=8)
+        for buffer in range(8):
+            queue.read(buffer, 0, file.fd, 0, BUFFER_BYTES)
+        queue.submit()
+        queue.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_handle_is_closed_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    files = Files(Io.AUTO)
+    file = OpenFile(path)
+    link = os.readlink(f"/proc/self/fd/{files.handle(file).fd}")
+    assert link == str(path)
+    os.close(file.fd)
+    del file
+    assert link not in {_link(number) for number in os.listdir("/proc/self/fd")}
+
+
+def _link(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except FileNotFoundError:
+        return ""
+
+
+def test_what_was_thrown_out_of_memory_is_not_there_and_looking_brings_nothing_in(
+    tmp_path: Path,
+) -> None:
+    if lack := lack_of_direct():
+        skip_for_lack(lack)
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    file = OpenFile(path)
+    extent = Extent(file, 100, SIZE - 100)
+    memory = Memory(bring_nothing)
+    assert memory.run(extent, 500, SIZE - 600) == SIZE - 600
+    open_direct(file)  # has it written
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert memory.has(file, 100, BUFFER_BYTES), "what was found is believed for a second"
+    memory.renew(1)
+    for _ in range(3):
+        assert memory.run(extent, 500, SIZE - 600) == 0
+        assert cached_pages(file.fd, 0, SIZE) == 0
+    os.pread(file.fd, 2 * BUFFER_BYTES, 0)
+    assert memory.has(file, 100, BUFFER_BYTES)
+    os.close(file.fd)
+
+
+def test_what_is_missed_again_later_is_brought_in_and_what_was_long_ago_is_not(
+    tmp_path: Path,
+) -> None:
+    if lack := lack_of_direct():
+        skip_for_lack(lack)
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    file = OpenFile(path)
+    warmer = Warmer()
+    memory = Memory(warmer.bring_in)
+    assert memory.has(file, 0, 1)
+    open_direct(file)  # has it written
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    for second in (100, 100 + 2 * REMEMBER_SECONDS, 100 + 4 * REMEMBER_SECONDS):
+        memory.renew(second - REMEMBER_SECONDS)
+        memory.renew(second)
+        assert not memory.has(file, 0, BUFFER_BYTES)
+        assert cached_pages(file.fd, 0, SIZE) == 0
+    memory.renew(101 + 4 * REMEMBER_SECONDS)
+    assert not memory.has(file, 0, BUFFER_BYTES)
+    warmer.start()
+    eventually(lambda: memory.has(file, 0, BUFFER_BYTES))
+    warmer.close()
+    assert not memory.has(file, BUFFER_BYTES, BUFFER_BYTES)
+    os.close(file.fd)
+
+
+class NoAnswers:
+    """A source that nobody asks."""
+
+    def find(self, key: bytes, second: Second) -> Plan:
+        raise AssertionError(f"asked for {key!r} in {second}")
+
+    def plans(self, _second: Second) -> dict[bytes, Plan]:
+        return {}
+
+
+def test_what_was_read_is_acted_on_behind_the_news_of_sockets(queue: Queue) -> None:
+    # Acting on it may close sockets. Their numbers can be those of new ones at once, which would
+    # then get what the old ones' news in the same turn says.
+    sockets = FakeSockets()
+    loop = Loop(sockets, NoAnswers(), Limits(), None, queue, Files(Io.AUTO), bring_nothing)
+    order: list[str] = []
+
+    def reap(_reads: Reads) -> list[Stream]:
+        order.append("reads")
+        return []
+
+    with (
+        patch.object(Reads, "reap", reap),
+        patch.object(Worker, "_give_up", lambda _self, _client: order.append("end")),
+    ):
+        loop.adopt([7])
+        news = [(Kind.WAKE, queue.eventfd), (Kind.END, 7)]
+        sockets.script = [lambda: [(kind << KIND_SHIFT | fd, 0, 0, 0) for kind, fd in news]]
+        sockets.at_end = lambda: loop.drain(0.0)
+        loop.run()
+    assert order[:2] == ["end", "reads"]
+    loop.clients.clear()
