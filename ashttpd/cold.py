@@ -30,14 +30,18 @@ class Late:
     parts: list[Part] = field(default_factory=list)
 
 
+def _without_frames(cold: ColdError) -> ColdError:
+    """Let go of who raised it: in a cycle through its frames, replaced files would stay open."""
+    return cold.with_traceback(None)
+
+
 class PatientSource:
     """A source for a thread that does not wait for disks: it gives COLD instead."""
 
     def __init__(self, source: HotSource) -> None:
         """Stand before a source."""
         self._source = source
-        # What was put off last.
-        self.late: Late | None = None
+        self._late: Late | None = None
 
     @property
     def plans(self) -> Callable[[Second], Mapping[bytes, Plan]]:
@@ -45,12 +49,18 @@ class PatientSource:
         return self._source.plans
 
     def find(self, key: bytes, second: Second) -> Plan:
-        """Return the plan for a key, or COLD, with `late`."""
+        """Return the plan for a key, or COLD; `take_late` says what that needs."""
         try:
             return self._source.find(key, second)
         except ColdError as cold:
-            self.late = Late(key, cold)
+            self._late = Late(key, _without_frames(cold))
             return COLD
+
+    def take_late(self) -> Late:
+        """Return what was put off last, once: it holds a file, which is not to stay open for it."""
+        late, self._late = self._late, None
+        assert late is not None, "nothing was put off"
+        return late
 
     def find_again(self, late: Late, second: Second, *, fetched: bool, looks: bool = True) -> Plan:
         """Return the plan, or COLD again where something else is needed; `fetched` was it or not.
@@ -63,5 +73,5 @@ class PatientSource:
             try:
                 return self._source.find(late.key, second)
             except ColdError as cold:
-                late.needed = cold
+                late.needed = _without_frames(cold)
                 return COLD

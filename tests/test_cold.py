@@ -1,5 +1,6 @@
 """Answers that are put off until their bytes were read, and come out as they would have at once."""
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,8 +54,7 @@ def serve_late(webroot: Webroot, key: bytes) -> tuple[Plan, int]:
     source = PatientSource(Answers(OneSite(webroot)))
     with waiting(allowed=False, looks=False):
         assert source.find(key, SECOND) is COLD
-    late = source.late
-    assert late is not None
+    late = source.take_late()
     while True:
         late.parts.append(read(late.needed))
         with waiting(allowed=False, looks=False):
@@ -91,16 +91,41 @@ def test_what_could_not_be_read_is_waited_for_and_to_blame(webroot: Webroot) -> 
     source = PatientSource(Answers(OneSite(webroot)))
     with waiting(allowed=False, looks=False):
         assert source.find(key_of("/page.html"), SECOND) is COLD
-    assert source.late is not None
-    assert source.find_again(source.late, SECOND, fetched=False).status == 200
+    late = source.take_late()
+    assert source.find_again(late, SECOND, fetched=False).status == 200
+
+
+def test_a_file_that_was_put_off_is_closed_with_its_last_reference(tmp_path: Path) -> None:
+    webroot = Webroot(str(build_site({"page.html": PAGE}, tmp_path / "site.webroot")))
+    closed = weakref.ref(webroot)
+    source = PatientSource(Answers(OneSite(webroot)))
+    with waiting(allowed=False, looks=False):
+        assert source.find(key_of("/page.html"), SECOND) is COLD
+    late = source.take_late()
+    late.parts.append(read(late.needed))
+    with waiting(allowed=False, looks=False):
+        assert source.find_again(late, SECOND, fetched=True, looks=False) is COLD
+    del source, late, webroot
+    # Nothing waits for the garbage collector to come by.
+    assert closed() is None
+
+
+def test_what_was_put_off_is_told_once_so_that_its_file_does_not_stay_open(
+    webroot: Webroot,
+) -> None:
+    source = PatientSource(Answers(OneSite(webroot)))
+    with waiting(allowed=False, looks=False):
+        assert source.find(key_of("/page.html"), SECOND) is COLD
+    assert source.take_late().needed.file is webroot
+    with pytest.raises(AssertionError, match="nothing was put off"):
+        source.take_late()
 
 
 def test_bytes_that_were_read_for_it_are_held_against_their_digest(webroot: Webroot) -> None:
     source = PatientSource(Answers(OneSite(webroot)))
     with waiting(allowed=False, looks=False):
         assert source.find(key_of("/page.html"), SECOND) is COLD
-    late = source.late
-    assert late is not None
+    late = source.take_late()
     late.parts.append(Part(webroot, late.needed.offset, bytes(late.needed.length)))
     assert source.find_again(late, SECOND, fetched=True, looks=False).status == 500
 

@@ -108,8 +108,7 @@ class Loop(Worker):
     def _start(self, client: Client, plan: Plan) -> bool:
         if plan is not COLD:
             return super()._start(client, plan)
-        late = self._patient.late
-        assert late is not None, "nothing is needed"
+        late = self._patient.take_late()
         client.cursor = Cursor(plan)
         self._set_mode(client, Mode.PAUSED)
         self._fetch(client, late)

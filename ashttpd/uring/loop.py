@@ -286,7 +286,7 @@ class Loop:
             if isinstance(step, Plan):
                 client.cursor = Cursor(step)
                 if step is COLD:
-                    client.late = self._patient.late
+                    client.late = self._patient.take_late()
                     self._fetch(client)
                 else:
                     self._windows.add(client)
