@@ -33,10 +33,9 @@ def default_connections() -> int:
     return min(MOST_CONNECTIONS, max(1, files - max(_LEAST_RESERVE, files // 8)))
 
 
-# The engines, and the ways in which each of them reads large bodies, the usual one first; of AUTO
-# those of the engine that has a choice.
+# The engines, and the ways in which each of them reads large bodies, the usual one first.
 MODELS: Final[dict[str, tuple[str, ...]]] = {
-    AUTO: ("sendfile", "read"),
+    AUTO: (),
     "uring": (),
     "threads": ("sendfile", "read"),
     "aio": ("auto", "buffered", "direct"),

@@ -17,7 +17,7 @@ from inotify_simple import INotify, flags
 from ashttpd.accesslog import AccessLog
 from ashttpd.aio.engine import AioEngine
 from ashttpd.aio.files import Io
-from ashttpd.config import AUTO, Config, default_connections
+from ashttpd.config import AUTO, MODELS, Config, default_connections
 from ashttpd.engine import Engine, UnusableError
 from ashttpd.epoll.bodies import SEND_BODY
 from ashttpd.http.limits import Limits
@@ -141,7 +141,7 @@ def _make_engine(
         else:
             log.info("model uring")
             return uring
-    send_body = SEND_BODY[config.io]
+    send_body = SEND_BODY[config.io or MODELS["threads"][0]]
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
 
 

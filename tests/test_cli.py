@@ -117,7 +117,7 @@ def test_a_wrong_command_line_is_named_with_exit_status_2(
             "is not for --model uring, which has none",
         ),
         (["--model", "async-sendfile", "--io", "read"], "is --model uring, not --io read"),
-        (["--io", "direct"], "--io direct is not for --model auto, which has sendfile, read"),
+        (["--io", "direct"], "--io direct is not for --model auto, which has none"),
     ],
 )
 def test_an_engine_and_a_way_of_reading_that_do_not_go_together_are_named_with_exit_status_2(
