@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,13 @@ def read_clocks(before: Now | None = None) -> Now:
     epoch = int(time.time())
     second = before.second if before and before.second.epoch == epoch else second_of(epoch)
     return Now(time.monotonic(), second)
+
+
+def checked(result: int) -> int:
+    """Return what compiled code returned; raises OSError where it is a negative errno."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
 
 
 @contextmanager

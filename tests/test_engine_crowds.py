@@ -87,6 +87,22 @@ def test_who_finds_no_room_waits_for_it(engine: Engine, site_vhosts: Path) -> No
         assert busy[1].read().body == HELLO
 
 
+def test_of_hundreds_who_wait_for_room_each_is_served(engine: Engine, site_vhosts: Path) -> None:
+    # More than an engine lets wait within, beside those that the kernel has.
+    with engine.serving(site_vhosts, "--max-connections", "2") as server, ExitStack() as stack:
+        busy = [stack.enter_context(server.connect()) for _ in range(2)]
+        for client in busy:
+            client.send(HALF)
+        eventually(lambda: held(server) == 2)
+        waiting = [stack.enter_context(server.connect()) for _ in range(300)]
+        for client in waiting:
+            client.send(request("/hello.txt", "site.example", "Connection: close"))
+        for client in busy:
+            client.close()
+        for client in waiting:
+            assert client.read().body == HELLO
+
+
 def held(server: Server) -> int:
     """How many connections the server holds; one more socket is the one it listens on."""
     return sum(name.startswith("socket:") for name in server.open_files()) - 1

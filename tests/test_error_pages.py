@@ -1,5 +1,6 @@
 """A site's own error pages: which files they are, what is written of them, which one is nearest."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -211,14 +212,22 @@ def test_the_page_nearest_to_a_path_is_found(path: bytes, nearest: bytes) -> Non
     assert pages.nearest(403, path) is None
 
 
-class Counted(dict[tuple[int, bytes], bytes]):
+class Counted(Mapping[tuple[int, bytes], bytes]):
     """Counts how often it is asked."""
 
-    asked = 0
+    def __init__(self, pages: Mapping[tuple[int, bytes], bytes]) -> None:
+        self._pages = pages
+        self.asked = 0
 
-    def get(self, key: object, default: object = None) -> object:  # type: ignore[override]
+    def __getitem__(self, key: tuple[int, bytes]) -> bytes:
         self.asked += 1
-        return super().get(key, default)  # type: ignore[call-overload]
+        return self._pages[key]
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return iter(self._pages)
+
+    def __len__(self) -> int:
+        return len(self._pages)
 
 
 @pytest.mark.parametrize("path", [b"/x", b"/" + b"x/" * 4000, b"/docs/a/x/" + b"y/" * 4000])

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,14 +216,16 @@ def test_more_completions_than_their_queue_has_room_for_all_come(make: Make) -> 
         clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
         driver.until(lambda: len(driver.accepted) == MANY)
         answer = b"an answer"
+
+        def all_is_done(times: int) -> bool:
+            sent = {len(driver.of(Kind.SENT, fd)) for fd in driver.accepted}
+            return set(driver.came.values()) == {b"bytes" * times} and sent == {times}
+
         for number in range(1, 4):
             for client in clients:
                 client.sendall(b"bytes")
             driver.turn([n for fd in driver.accepted for n in (fd | TELL, id(answer), len(answer))])
-            driver.until(lambda n=number: set(driver.came.values()) == {b"bytes" * n})  # type: ignore[misc]
-            driver.until(
-                lambda n=number: all(len(driver.of(Kind.SENT, fd)) == n for fd in driver.accepted)  # type: ignore[misc]
-            )
+            driver.until(partial(all_is_done, number))
 
 
 def test_what_a_peer_does_not_take_at_once_is_told_and_leaves_wholly(make: Make) -> None:

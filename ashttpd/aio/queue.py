@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from ashttpd.engine import UnusableError
+from ashttpd.engine import UnusableError, checked
 
 try:
     from ashttpd.aio._aio import ffi, lib
@@ -24,12 +24,6 @@ BUFFER_BYTES: Final = 256 << 10
 # All memory for reads, 32 MiB: a few times what a disk is given at a time, so that there is room
 # for what waits for its peer.
 BUFFERS: Final = 128
-
-
-def _check(result: int) -> int:
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    return result
 
 
 def _explain(number: int) -> str:
@@ -102,7 +96,7 @@ class Queue:
         failed, self._failed = self._failed, []
         yield from failed
         while True:
-            count = _check(lib.ashttpd_queue_reap(self._queue, self._events))
+            count = checked(lib.ashttpd_queue_reap(self._queue, self._events))
             self.in_flight -= count
             numbers = iter(ffi.unpack(self._events, 2 * count))
             yield from zip(numbers, numbers, strict=True)
@@ -118,9 +112,9 @@ class Queue:
 
 def alignment(fd: int) -> int:
     """Return what O_DIRECT has to be aligned to for an open file, 0 if it takes none; OSError."""
-    return _check(lib.ashttpd_alignment(fd))
+    return checked(lib.ashttpd_alignment(fd))
 
 
 def cached_pages(fd: int, offset: int, length: int) -> int:
     """Return how many pages of a part of a file are in memory; OSError where nobody may tell us."""
-    return _check(lib.ashttpd_cached(fd, offset, length))
+    return checked(lib.ashttpd_cached(fd, offset, length))

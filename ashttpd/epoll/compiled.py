@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 
-from ashttpd.engine import address_of
+from ashttpd.engine import address_of, checked
 from ashttpd.epoll._turn import ffi, lib
 from ashttpd.epoll.plain import unsent
 from ashttpd.epoll.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
@@ -12,18 +12,12 @@ from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 
 
-def _check(result: int) -> int:
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    return result
-
-
 class CompiledSockets:
     """Sockets with the compiled turn."""
 
     def __init__(self, limits: Limits) -> None:
         """Own no socket yet."""
-        self._epoll = _check(lib.ashttpd_epoll())
+        self._epoll = checked(lib.ashttpd_epoll())
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.wake_by(self._wake)
         self._limits = ffi.new(
@@ -44,19 +38,19 @@ class CompiledSockets:
 
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """See Sockets."""
-        return _check(lib.ashttpd_add(self._epoll, fds, len(fds), mode))
+        return checked(lib.ashttpd_add(self._epoll, fds, len(fds), mode))
 
     def wake_by(self, eventfd: int) -> None:
         """See Sockets."""
-        _check(lib.ashttpd_add(self._epoll, [eventfd], 1, Mode.WAKE))
+        checked(lib.ashttpd_add(self._epoll, [eventfd], 1, Mode.WAKE))
 
     def forget(self, fd: int) -> None:
         """See Sockets."""
-        _check(lib.ashttpd_forget(self._epoll, fd))
+        checked(lib.ashttpd_forget(self._epoll, fd))
 
     def watch(self, fd: int, mode: Mode) -> None:
         """See Sockets."""
-        _check(lib.ashttpd_watch(self._epoll, fd, mode))
+        checked(lib.ashttpd_watch(self._epoll, fd, mode))
 
     def queue(self, sends: list[int], plans: list[Plan]) -> None:
         """See Sockets."""
@@ -69,7 +63,7 @@ class CompiledSockets:
     def turn(self, timeout: float) -> Iterable[Event]:
         """See Sockets."""
         plans, sends, events = self._plans, self._sends, self._events
-        count = _check(
+        count = checked(
             lib.ashttpd_turn(
                 self._epoll,
                 self._limits,
@@ -87,11 +81,11 @@ class CompiledSockets:
 
     def send(self, fd: int, data: bytes, offset: int) -> int:
         """See Sockets."""
-        return _check(lib.ashttpd_send(fd, data, offset, len(data)))
+        return checked(lib.ashttpd_send(fd, data, offset, len(data)))
 
     def shutdown(self, fd: int) -> None:
         """See Sockets."""
-        _check(lib.ashttpd_shutdown(fd))
+        checked(lib.ashttpd_shutdown(fd))
 
     def unsent(self, fd: int) -> int:
         """See Sockets."""
@@ -125,7 +119,7 @@ def make_accept() -> Accept:
     fds = ffi.new("int32_t[]", MAX_EVENTS)
 
     def accept(listener: socket.socket, most: int) -> Sequence[int]:
-        count = _check(lib.ashttpd_accept(listener.fileno(), fds, min(most, MAX_EVENTS)))
+        count = checked(lib.ashttpd_accept(listener.fileno(), fds, min(most, MAX_EVENTS)))
         accepted: list[int] = ffi.unpack(fds, count)
         return accepted
 

@@ -4,16 +4,13 @@ What ashttpd.admission decides is done here. They wait with us and not in the ke
 which the ring takes them as they come.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
+from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle, is_idle
 from ashttpd.http.limits import Limits
 from ashttpd.uring.client import Client
-
-log = logging.getLogger(__name__)
 
 # Beyond it new ones stay in the kernel's queue: each here is an open file.
 MAX_WAITING: Final = 256
@@ -89,8 +86,7 @@ class Lobby:
         before = choose_idle(connections, count, now)
         if before is not None:
             for client in list(self._clients.values()):
-                since = client.connection.idle_since
-                if since is not None and since <= before:
+                if is_idle(client.connection, before):
                     self._close(client)
             self._full_since = None
             self._admit()

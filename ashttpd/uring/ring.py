@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from typing import Final, Protocol
 
-from ashttpd.engine import UnusableError
+from ashttpd.engine import UnusableError, checked
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import File
 
@@ -97,12 +97,6 @@ class Bytes(Protocol):
         """Return a copy of a part."""
 
 
-def _check(result: int) -> int:
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    return result
-
-
 def _explain(number: int) -> str:
     """Say why the kernel gives no ring, and what to do about it."""
     if number == errno.ENOSYS:
@@ -176,20 +170,20 @@ class Ring:
 
     def enable(self) -> None:
         """Make the calling thread the one that the ring works for."""
-        _check(lib.ashttpd_ring_enable(self._ring))
-        _check(lib.ashttpd_ring_wake_by(self._ring, self._wake))
+        checked(lib.ashttpd_ring_enable(self._ring))
+        checked(lib.ashttpd_ring_wake_by(self._ring, self._wake))
 
     def listen(self, listener: int) -> None:
         """Accept from a listening socket, which has to block, until REFUSED."""
-        _check(lib.ashttpd_ring_listen(self._ring, listener))
+        checked(lib.ashttpd_ring_listen(self._ring, listener))
 
     def unlisten(self, listener: int) -> None:
         """Accept no more; REFUSED follows."""
-        _check(lib.ashttpd_ring_unlisten(self._ring, listener))
+        checked(lib.ashttpd_ring_unlisten(self._ring, listener))
 
     def welcome(self, fd: int) -> None:
         """Receive from a socket that was WAITING."""
-        _check(lib.ashttpd_ring_welcome(self._ring, fd))
+        checked(lib.ashttpd_ring_welcome(self._ring, fd))
 
     def turn(self, sends: list[int], timeout: float, room: int = _MUCH_ROOM) -> Iterable[Event]:
         """Send, wait for at most `timeout` seconds, and receive.
@@ -210,7 +204,7 @@ class Ring:
         if len(sends) > 3 * lib.MAX_EVENTS:
             self._make_room(len(sends) // 3)
         events = self._events
-        count = _check(
+        count = checked(
             lib.ashttpd_ring_turn(self._ring, sends, len(sends), room, int(timeout * 1000), events)
         )
         numbers = iter(ffi.unpack(events, count * 4))
@@ -218,28 +212,28 @@ class Ring:
 
     def hear(self, fd: int, mode: Mode) -> None:
         """Receive from a socket, from now on in this mode."""
-        _check(lib.ashttpd_ring_hear(self._ring, fd, mode))
+        checked(lib.ashttpd_ring_hear(self._ring, fd, mode))
 
     def deafen(self, fd: int) -> None:
         """Receive no more until `hear`; some DATA may still come."""
-        _check(lib.ashttpd_ring_deafen(self._ring, fd))
+        checked(lib.ashttpd_ring_deafen(self._ring, fd))
 
     def shutdown(self, fd: int) -> None:
         """Shut our side down."""
-        _check(lib.ashttpd_ring_shutdown(self._ring, fd))
+        checked(lib.ashttpd_ring_shutdown(self._ring, fd))
 
     def drop(self, fd: int) -> bool:
         """Close a socket as soon as nothing of it is in flight; no event of it follows but GONE.
 
         Returns whether GONE will come.
         """
-        return _check(lib.ashttpd_ring_drop(self._ring, fd)) == 1
+        return checked(lib.ashttpd_ring_drop(self._ring, fd)) == 1
 
     def map_file(self, file: File) -> int:
         """Return the number of the map of a file; it lives as long as the object."""
         number = self.maps.get(id(file))
         if number is None:
-            number = _check(lib.ashttpd_ring_map(self._ring, file.fd))
+            number = checked(lib.ashttpd_ring_map(self._ring, file.fd))
             self.maps[id(file)] = number
             weakref.finalize(file, self._forget, id(file)).atexit = False
         return number
@@ -250,7 +244,7 @@ class Ring:
 
     def fetch(self, fd: int, file: File, offset: int, length: int) -> None:
         """Bring a part of a file into memory, on behalf of a socket; FETCHED follows."""
-        _check(lib.ashttpd_ring_fetch(self._ring, fd, self.map_file(file), offset, length))
+        checked(lib.ashttpd_ring_fetch(self._ring, fd, self.map_file(file), offset, length))
 
     @property
     def in_flight(self) -> int:
