@@ -4,7 +4,8 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ashttpd.aio.files import REMEMBER_SECONDS, Files, Handle, Io, Memory, open_direct
 from ashttpd.aio.loop import Loop
 from ashttpd.aio.queue import BUFFER_BYTES, Queue, cached_pages
-from ashttpd.aio.reads import AHEAD, Fetch, Reads, Stream
+from ashttpd.aio.reads import AHEAD, SHORT_BYTES, Chunk, Fetch, Reads, Stream
 from ashttpd.aio.warmer import Warmer
 from ashttpd.epoll.sockets import KIND_SHIFT, Kind
 from ashttpd.epoll.worker import Worker
@@ -208,19 +209,68 @@ def test_peers_that_take_nothing_hold_no_buffer_that_others_want(
         assert pump.streams[stream].came == CONTENT
 
 
-def test_no_stream_reads_farther_ahead_than_it_may(queue: Queue, file: OpenFile) -> None:
-    reads = Reads(queue)
-    asked = []
-    handle = Files(Io.BUFFERED).handle(file)
+def test_a_stream_reads_as_far_ahead_as_its_peer_takes(file: OpenFile) -> None:
+    if lack := lack_of_aio():
+        skip_for_lack(lack)
+    with closing(Queue(buffers=2 * AHEAD)) as queue, closing(Pump(queue)) as pump:
+        stream = pump.open(Files(Io.BUFFERED).handle(file), 0, SIZE)
+        pump.slow.add(stream)
+        assert len(stream._chunks) == 1
+        # As much as a socket takes that nobody reads.
+        most = 0
 
-    def is_cold(start: int, stop: int) -> bool:
-        asked.append((start, stop))
-        return True
+        def is_parked() -> bool:
+            pump.turn()
+            return stream in pump.reads._parked
 
-    stream = Stream(reads, handle, 0, SIZE, is_cold, lambda: None)
-    assert len(asked) == min(AHEAD, queue.buffers) - 1
-    stream.close()
-    read(queue, min(AHEAD, queue.buffers))
+        eventually(is_parked)
+        assert len(stream._chunks) < AHEAD
+        pump.slow.clear()
+
+        def is_over() -> bool:
+            nonlocal most
+            pump.turn()
+            most = max(most, len(stream._chunks))
+            return stream.over
+
+        eventually(is_over)
+        assert most == AHEAD
+
+
+class Asker:
+    """Wants a buffer once, notes how far another one is when it gets it, and reads nothing."""
+
+    closed = False
+
+    def __init__(self, notes: list[bool], looks: Callable[[], bool]) -> None:
+        self.notes = notes
+        self.looks = looks
+
+    def give(self, _buffer: int) -> Chunk | None:
+        self.notes.append(self.looks())
+        return None
+
+    def came(self) -> None:
+        raise AssertionError("nothing was read")
+
+    def yield_up(self) -> list[int]:
+        return []
+
+
+@pytest.mark.parametrize(("size", "goes_first"), [(SHORT_BYTES, True), (SHORT_BYTES + 1, False)])
+def test_who_has_little_to_read_goes_before_those_who_have_much(
+    pump: Pump, handle: Handle, size: int, goes_first: bool
+) -> None:
+    busy = [pump.open(handle, 0, BUFFER_BYTES) for _ in range(pump.queue.buffers)]
+    notes: list[bool] = []
+    streams: list[Stream] = []
+    for _ in range(40):
+        pump.reads.want(Asker(notes, lambda: bool(streams[0]._chunks)), is_long=True)
+    streams.append(pump.open(handle, 0, size))
+    pump.finish(*busy, *streams)
+    assert len(notes) == 40
+    # One in four reads is for the others.
+    assert (notes.count(False) <= 1) == goes_first
 
 
 def test_a_stream_ends_where_the_rest_is_in_memory(pump: Pump, handle: Handle) -> None:

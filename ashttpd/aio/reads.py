@@ -1,9 +1,9 @@
 """Reads of files into a pool of buffers: who reads next, ahead of what is sent, and how much.
 
 All memory is the pool's. Who wants a buffer gets one in the order of asking, one at a time, and who
-is at the beginning of its answer before the others, so that a small one does not wait for many
-large ones. Where there is no buffer, those whose peers do not take what was read for them give
-theirs back, and read again when they do.
+has little to read before the others, so that a small answer does not wait for many large ones. How
+far is read ahead depends on how much the peer has taken already. Where there is no buffer, those
+whose peers do not take what was read for them give theirs back, and read again when they do.
 """
 
 import os
@@ -15,15 +15,16 @@ from ashttpd.aio.files import Handle
 from ashttpd.aio.queue import BUFFER_BYTES, Queue
 from ashttpd.webroot.errors import WebrootError
 
-# How many buffers a stream fills ahead of what it sends, so that the disk works while a socket
-# takes what was read: a MiB is about what a fast peer takes at once.
+# How many buffers a stream fills at most ahead of what it sends, so that the disk works while a
+# socket takes what was read: a MiB is about what a fast peer takes at once. It begins with one and
+# has twice as many with each that its peer took: what is read for who takes nothing would be waste.
 AHEAD: Final = 4
 # How many reads the disk is given at a time; the others can still be put in order. Measured: with
 # reads of this size a virtual disk of 700 MB/s gives all it has to half as many.
 MOST_READS: Final = 32
-# Up to here an answer is at its beginning.
+# Up to here a stream is short.
 SHORT_BYTES: Final = 1 << 20
-# One in so many reads is for the others.
+# One in so many reads is for a long one.
 _LONG_SHARE: Final = 4
 # A page's head and body lie side by side; reading them at once costs no more than one of them.
 LEAST_BYTES: Final = 16 << 10
@@ -116,7 +117,7 @@ class Reads:
         self.queue = queue
         self._free = list(range(queue.buffers))
         self._chunks: dict[int, Chunk] = {}
-        # Who is at the beginning of its answer, and the others.
+        # Those who have little to read, and the others.
         self._wanting: tuple[deque[Reader], deque[Reader]] = (deque(), deque())
         self._served = 0
         # Whose peers take nothing just now, the longest first.
@@ -215,11 +216,13 @@ class Stream:
         """
         self._reads = reads
         self._handle = handle
-        self._start = self._sent = self._read = start
+        self._sent = self._read = start
         self._stop = stop
         self._is_cold = is_cold
         self._came = came
         self._chunks: deque[Chunk] = deque()
+        self._ahead = 1
+        self._is_long = stop - start > SHORT_BYTES
         self._wants = False
         # Whether it was called in: its peer takes nothing, so it is to get no buffer.
         self._dormant = False
@@ -228,9 +231,9 @@ class Stream:
 
     def _go_on(self) -> None:
         """Want a buffer more, if there is something to read into it."""
-        if not self._wants and self._read < self._stop and len(self._chunks) < AHEAD:
+        if not self._wants and self._read < self._stop and len(self._chunks) < self._ahead:
             self._wants = True
-            self._reads.want(self, is_long=self._read - self._start >= SHORT_BYTES)
+            self._reads.want(self, is_long=self._is_long)
 
     @property
     def over(self) -> bool:
@@ -257,6 +260,7 @@ class Stream:
         self._sent += sent
         if self._sent == chunk.stop:
             self._chunks.popleft()
+            self._ahead = min(AHEAD, 2 * self._ahead)
             self._reads.release(chunk.buffer)
             self._go_on()
         return sent
@@ -292,6 +296,7 @@ class Stream:
                 chunk.reader = None
         self._chunks.clear()
         self._read = self._sent
+        self._ahead = 1
         self._dormant = True
         return buffers
 
