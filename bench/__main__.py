@@ -68,9 +68,10 @@ def plan(
     return result
 
 
-def compile_floor(program: Path) -> None:
-    source = Path(__file__).with_name("floor.c")
-    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(source), "-luring"]
+def compile_program(program: Path, *libraries: str) -> None:
+    """Make a program of the source beside this file that has its name."""
+    source = Path(__file__).with_name(f"{program.stem}.c")
+    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(source), *libraries]
     try:
         subprocess.run(command, check=True)
     except (OSError, subprocess.CalledProcessError) as exc:
@@ -78,8 +79,8 @@ def compile_floor(program: Path) -> None:
 
 
 def build_site(scratch: Path, program: Path, webroot_needed: bool) -> Site:
-    floor = scratch / "floor.program"
-    site = Site(scratch / "root", scratch / "vhosts", program.absolute(), floor, scratch)
+    floor, reader = scratch / "floor.program", scratch / "reader.program"
+    site = Site(scratch / "root", scratch / "vhosts", program.absolute(), floor, reader, scratch)
     # h2o gives up root, and has to be able to read the site afterwards.
     scratch.chmod(0o755)
     write_site(site.root)
@@ -103,7 +104,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
         own = any(server.name.startswith("ashttpd-") for server in servers)
         site = build_site(Path(scratch), options.ashttpd, own)
         if FLOOR in servers:
-            compile_floor(site.floor)
+            compile_program(site.floor, "-luring")
+        if any(scenario.bulk for scenario in wanted):
+            compile_program(site.reader)
         steps = plan(wanted, servers, options.rounds)
         samples = [
             measure(scenario, server, turn, options.seconds, site)

@@ -1,18 +1,17 @@
-"""Driving wrk: its scripts, its command line, its results.
+"""Driving the clients: their scripts, their command lines, their results.
 
 The requests are exactly the bytes of `request_head`.  Where they do not vary, wrk keeps one string
 and runs no Lua; where they do, Lua's share is one concatenation or one table look-up, paid by the
-client.
+client.  Large bodies are for reader.c, since wrk would spend more on them than any server.
 """
 
 import json
 import resource
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.content import PAGES, page_target
-from bench.process import CLIENT_CPU, BenchError, find_program, pinned
+from bench.process import CLIENT_CPU, BenchError, Site, find_program, pinned
 from bench.scenarios import MARK, Scenario, Variation, request_head
 
 # Far above what any answer needs here, so that a queueing delay is not taken for a failure.
@@ -34,7 +33,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk did: whole answers, bytes (of answers it did not see the end of, too), time."""
+    """What a client did: whole answers, bytes (of answers it did not see the end of, too), time."""
 
     requests: int
     bytes: int
@@ -87,18 +86,31 @@ def requests_script(scenario: Scenario, etag: str | None, first: int) -> str:
             return targets_script(scenario)
 
 
-def drive(scenario: Scenario, port: int, seconds: int, lua: Path) -> Load:
-    """Run wrk with one thread on CLIENT_CPU; raises BenchError if a single request failed."""
-    command = [
-        *(find_program("wrk"), "--threads", "1", "--connections", str(scenario.connections)),
-        *("--duration", f"{seconds}s", "--timeout", f"{ANSWER_SECONDS}s"),
-        *("--script", str(lua), f"http://127.0.0.1:{port}/"),
-    ]
+def drive(
+    scenario: Scenario, port: int, seconds: int, site: Site, etag: str | None, first: int
+) -> Load:
+    """Run a client with one thread on CLIENT_CPU; raises BenchError if a single request failed.
+
+    Where requests are numbered, they are so from `first` on.
+    """
+    if scenario.bulk:
+        command = [str(site.reader), str(port), str(scenario.connections), str(seconds)]
+    else:
+        lua = site.scratch / "load.lua"
+        lua.write_text(script(scenario, etag, first))
+        command = [
+            *(find_program("wrk"), "--threads", "1", "--connections", str(scenario.connections)),
+            *("--duration", f"{seconds}s", "--timeout", f"{ANSWER_SECONDS}s"),
+            *("--script", str(lua), f"http://127.0.0.1:{port}/"),
+        ]
+    message = request_head(scenario, scenario.target, etag)
     before = children_cpu_seconds()
-    done = subprocess.run(pinned(CLIENT_CPU, command), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        pinned(CLIENT_CPU, command), input=message, capture_output=True, text=True, check=False
+    )
     cpu = children_cpu_seconds() - before
     if done.returncode != 0:
-        raise BenchError(f"wrk failed: {done.stdout}{done.stderr}")
+        raise BenchError(f"{command[0]} failed: {done.stdout}{done.stderr}")
     result = json.loads(done.stdout.splitlines()[-1])
     if result["failed"] or not result["bytes"]:
         raise BenchError(f"requests failed: {done.stdout}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from time import sleep
 
-from bench.load import Load, drive, script
+from bench.load import Load, drive
 from bench.probe import check, own_etag
 from bench.process import (
     BenchError,
@@ -61,23 +61,21 @@ def sample(
     conditional = scenario.status == HTTPStatus.NOT_MODIFIED
     etag = own_etag(running.port, scenario) if conditional else None
     wire = check(running.port, scenario, site.root, etag)
-    lua = site.scratch / "load.lua"
-    lua.write_text(script(scenario, etag, 0x80000000))
     many = scenario.varies is Variation.TARGETS
-    drive(scenario, running.port, WARM_UP_SECONDS_TARGETS if many else WARM_UP_SECONDS, lua)
+    warm_up_seconds = WARM_UP_SECONDS_TARGETS if many else WARM_UP_SECONDS
+    drive(scenario, running.port, warm_up_seconds, site, etag, 0x80000000)
     sleep(SETTLE_SECONDS)
-    lua.write_text(script(scenario, etag, 0))
     # Only now is it sure that a supervisor has started its workers.
     pids = process_tree(running.pid)
     before = cpu_seconds(pids)
-    load = drive(scenario, running.port, seconds, lua)
+    load = drive(scenario, running.port, seconds, site, etag, 0)
     used = cpu_seconds(pids) - before
     answers = count_answers(scenario, load, wire)
     return Sample(scenario.name, server.name, turn, answers, load, used, memory(pids))
 
 
 def count_answers(scenario: Scenario, load: Load, wire: int) -> float:
-    """wrk's count; by bytes for bulk scenarios, as what is under way at the end has cost CPU, too.
+    """The client's count; by bytes for bulk scenarios, as what is under way at the end costs, too.
 
     Both counts have to agree: wrk looks at a status only to see whether it is 400 or more, and this
     is how a 200 in place of a 304 or a 206 would be found.

@@ -40,6 +40,7 @@ class Site:
     vhosts: Path
     ashttpd: Path
     floor: Path
+    reader: Path
     scratch: Path
 
 

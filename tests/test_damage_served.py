@@ -37,7 +37,7 @@ BODIES: Final = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return build_site(CONTENT, tmp_path_factory.mktemp("intact") / "webroot").read_bytes()
 

@@ -89,11 +89,11 @@ def test_who_finds_no_room_waits_for_it(engine: Engine, site_vhosts: Path) -> No
 
 def test_of_hundreds_who_wait_for_room_each_is_served(engine: Engine, site_vhosts: Path) -> None:
     # More than an engine lets wait within, beside those that the kernel has.
-    with engine.serving(site_vhosts, "--max-connections", "2") as server, ExitStack() as stack:
-        busy = [stack.enter_context(server.connect()) for _ in range(2)]
+    with engine.serving(site_vhosts, "--max-connections", "20") as server, ExitStack() as stack:
+        busy = [stack.enter_context(server.connect()) for _ in range(20)]
         for client in busy:
             client.send(HALF)
-        eventually(lambda: held(server) == 2)
+        eventually(lambda: held(server) == 20)
         waiting = [stack.enter_context(server.connect()) for _ in range(300)]
         for client in waiting:
             client.send(request("/hello.txt", "site.example", "Connection: close"))

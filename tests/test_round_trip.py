@@ -43,16 +43,18 @@ def _plant(source: Path) -> None:
             file.write(content or random_of.randbytes(size))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tree and its webroot."""
     directory = tmp_path_factory.mktemp("generated")
     _plant(directory / "source")
-    build(directory / "source", directory / "webroot", Options(), lambda _: None)
+    # Brotli at its best would take a minute.
+    options = Options(compress=("gzip", "zstd"))
+    build(directory / "source", directory / "webroot", options, lambda _: None)
     return directory / "source", directory / "webroot"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stdlib(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A part of Python's standard library and its webroot: text that people wrote."""
     source = Path(sysconfig.get_path("stdlib")) / "encodings"

@@ -23,8 +23,10 @@ from ashttpd.webroot.reader import Part, waiting
 
 log = logging.getLogger(__name__)
 
-# What one connection may send before it is the next one's turn, as sendfile likes it.
-WINDOW_BYTES: Final = 2 << 20
+# Up to here a body is small, and what is sent of it does not wait.
+SMALL_BYTES: Final = 64 << 10
+# What of large bodies is sent before those who ask for small ones are heard again.
+TURN_BYTES: Final = 512 << 10
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
 # own choice is megabytes, which for a slow peer would be read from the disk for nothing.
 UNSENT_BYTES: Final = 256 << 10
@@ -40,6 +42,8 @@ def _limit_unsent(fd: int) -> None:
 
 class Loop(Worker):
     """Serves its clients in the thread that calls `run`; see Worker."""
+
+    _window_bytes = TURN_BYTES
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Loop(Worker):
         self._reads = Reads(queue)
         self._memory = Memory(bring_in)
         self._has_read = False
+        # Who can be sent more of a large body, in turn.
+        self._large: dict[Client, None] = {}
         self._streams: dict[Client, Stream] = {}
         self._fetches: dict[Client, Fetch] = {}
         # Whose kernel has been told of UNSENT_BYTES.
@@ -77,10 +83,17 @@ class Loop(Worker):
         self._queue.close()
 
     def _turn(self, timeout: float) -> None:
-        super()._turn(min(timeout, PAUSE_SECONDS) if self._queue.waiting else timeout)
+        if self._large:
+            timeout = 0
+        elif self._queue.waiting:
+            timeout = min(timeout, PAUSE_SECONDS)
+        super()._turn(timeout)
         if self._has_read or self._queue.waiting:
             self._has_read = False
-            self._read_more()
+            self._reap()
+        if self._large:
+            self._send_large()
+        self._queue.submit()
         self._memory.renew(self._now.second.epoch)
 
     def _handle(self, tag: int, start: int, length: int) -> None:
@@ -90,12 +103,11 @@ class Loop(Worker):
         else:
             super()._handle(tag, start, length)
 
-    def _read_more(self) -> None:
-        """Go on with whose bytes were read, and submit what is to be read next."""
+    def _reap(self) -> None:
+        """Go on with whose bytes were read."""
         for reader in self._reads.reap():
             if not reader.closed:
                 reader.came()
-        self._queue.submit()
 
     def _came(self, client: Client, go_on: Callable[[Client], None]) -> None:
         """Go on with a client whose bytes were read."""
@@ -104,6 +116,24 @@ class Loop(Worker):
                 go_on(client)
         except Exception:
             self._abandon(client)
+
+    def _send_large(self) -> None:
+        """Send of large bodies what a turn has room for; the others are first in the next one."""
+        room = TURN_BYTES
+        while room > 0 and self._large:
+            client = next(iter(self._large))
+            del self._large[client]
+            cursor = client.cursor
+            assert cursor is not None, "nothing was to be sent"
+            before = cursor.sent
+            try:
+                if self._send_window(client, cursor):
+                    self._follow(client, client.connection.sent(self._now))
+            except Exception:
+                self._abandon(client)
+            room -= cursor.sent - before
+        for client in self._large:
+            self._set_mode(client, Mode.PAUSED)
 
     def _start(self, client: Client, plan: Plan) -> bool:
         if plan is not COLD:
@@ -150,6 +180,13 @@ class Loop(Worker):
             return False  # reading it will tell
 
     def _transmit(self, client: Client, cursor: Cursor) -> bool:
+        if cursor.plan.body_size <= SMALL_BYTES:
+            return self._send_window(client, cursor)
+        self._large[client] = None
+        return False
+
+    def _send_window(self, client: Client, cursor: Cursor) -> bool:
+        """Send a window of a plan, as Worker does."""
         stream = self._streams.get(client)
         if stream is not None:
             self._reads.unpark(stream)
@@ -171,7 +208,7 @@ class Loop(Worker):
             stream = None
         if stream is None:
             if not self._is_direct:
-                most = min(cursor.left, WINDOW_BYTES)
+                most = min(cursor.left, TURN_BYTES)
                 warm = self._memory.run(piece, cursor.offset, most)
                 if warm:
                     return warm
@@ -209,4 +246,5 @@ class Loop(Worker):
             if reader is not None:
                 reader.close()
         self._limited.discard(client)
+        self._large.pop(client, None)
         super()._close(client)

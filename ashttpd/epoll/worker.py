@@ -37,6 +37,9 @@ class Worker:
     Others may call `adopt`, `close_idle` and `drain`.
     """
 
+    # What one connection may send before it is the next one's turn.
+    _window_bytes = WINDOW_BYTES
+
     def __init__(
         self,
         sockets: Sockets,
@@ -277,7 +280,7 @@ class Worker:
 
         If not, the rest waits for the socket or for a file, or the client is closed.
         """
-        budget = WINDOW_BYTES
+        budget = self._window_bytes
         try:
             while budget > 0 and not cursor.done:
                 wanted = min(cursor.left, budget, self._ready(client, cursor))

@@ -275,9 +275,12 @@ class Loop:
             self.ring.deafen(client.fd)
 
     def _end(self, client: Client, result: int) -> None:
-        """Note that nothing more will come; who is being answered hears the answers out."""
+        """Note that nothing more will come; who is being answered hears the answers out.
+
+        Of who is gone the send under way tells, which fails too, how much it has taken before.
+        """
         client.ended = True
-        if client.cursor is None or result < 0:
+        if client.cursor is None or (result < 0 and client.late is not None):
             self._give_up(client)
 
     def _follow(self, client: Client, step: Plan | Want) -> None:
