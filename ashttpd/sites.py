@@ -104,6 +104,8 @@ class Watch:
         self._directory = directory
         self._entries: dict[str, _Entry] = {}
         self._complaint = ""
+        # What is said of sites once it is true of the next request.
+        self._news: list[str] = []
         # Raises WebrootError for an open webroot that is not to be served.
         self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
         self._set(Sites({}))
@@ -141,6 +143,9 @@ class Watch:
             self._set(
                 Sites({n: e.webroot for n, e in self._entries.items() if e.webroot is not None})
             )
+        for line in self._news:
+            log.info("%s", line)
+        self._news.clear()
         return changed
 
     def _names(self) -> dict[str, str]:
@@ -156,7 +161,7 @@ class Watch:
     def _remove(self, name: str) -> bool:
         entry = self._entries.pop(name)
         if entry.webroot is not None:
-            log.info("%s: removed", name)
+            self._news.append(f"{name}: removed")
         return entry.webroot is not None
 
     def _check_entry(self, name: str, file_name: str) -> bool:
@@ -208,9 +213,8 @@ class Watch:
         entry.served = identity if identity.is_same_file(opened) else opened
         kept = "replaced" if entry.webroot else "serving"
         entry.webroot = webroot
-        log.info(
-            "%s: %s %d URLs, site id %.12s", name, kept, webroot.resource_count, webroot.site_id
-        )
+        count, site_id = webroot.resource_count, webroot.site_id[:12]
+        self._news.append(f"{name}: {kept} {count} URLs, site id {site_id}")
         return True
 
     def _revoke_if_written(self, name: str, entry: _Entry) -> bool:

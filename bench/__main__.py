@@ -16,13 +16,13 @@ from rich.progress import track
 
 from bench.content import write_site
 from bench.measure import measure
-from bench.process import CLIENT_CPU, SERVER_CPU, BenchError, Site
+from bench.process import CLIENT_CPU, SERVER_CPU, BenchError, Site, compile_program
 from bench.report import save, show
 from bench.scenarios import SCENARIOS, Scenario
 from bench.servers import BASELINES, CONTROL, FLOOR, MODELS, PEERS, SERVERS, Server, ashttpd
 
 # What is measured when nothing is asked for.
-DEFAULT = (*(server.name for server in PEERS), "ashttpd-threads", "ashttpd-uring", FLOOR.name)
+DEFAULT = (*(server.name for server in (*PEERS, *map(ashttpd, MODELS))), FLOOR.name)
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -66,16 +66,6 @@ def plan(
                 if server.scenarios is None or scenario.name in server.scenarios
             ]
     return result
-
-
-def compile_program(program: Path, *libraries: str) -> None:
-    """Make a program of the source beside this file that has its name."""
-    source = Path(__file__).with_name(f"{program.stem}.c")
-    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(source), *libraries]
-    try:
-        subprocess.run(command, check=True)
-    except (OSError, subprocess.CalledProcessError) as exc:
-        raise BenchError(f"cannot compile {source.name}: {exc}") from exc
 
 
 def build_site(scratch: Path, program: Path, webroot_needed: bool) -> Site:

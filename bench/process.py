@@ -68,6 +68,16 @@ def find_program(name: str) -> str:
     return path
 
 
+def compile_program(program: Path, *libraries: str) -> None:
+    """Make a program of the source beside this file that has its name."""
+    source = Path(__file__).with_name(f"{program.stem}.c")
+    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(source), *libraries]
+    try:
+        subprocess.run(command, check=True)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        raise BenchError(f"cannot compile {source.name}: {exc}") from exc
+
+
 def pinned(cpu: str, command: list[str]) -> list[str]:
     """taskset replaces itself with the command, so the process id stays that of the command."""
     return [find_program("taskset"), "-c", cpu, *command]

@@ -1,11 +1,12 @@
 /* Reads large bodies, over and over, and costs little itself.
  *
- *     reader PORT CONNECTIONS SECONDS < REQUEST
+ *     reader PORT CONNECTIONS SECONDS < REQUESTS
  *
  * wrk reads 8 KiB at a time, so that with large bodies its own CPU is the limit, whatever the server
  * does. This reads as much at once as a download does, and otherwise does what wrk does: one thread,
- * the same request again as soon as an answer is there. It prints, as JSON: whole answers, bytes, and
- * the time. An answer without a length, or a connection that ends, is an error.
+ * the next request as soon as an answer is there. Of several requests, each ended by a NUL, it takes
+ * one at random every time. It prints, as JSON: whole answers, bytes, and the time. An answer that is
+ * not 200 or has no length, or a connection that ends, is an error.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 128 << 10, HEAD_BYTES = 4096, MAX_EVENTS = 256 };
+enum { READ_BYTES = 128 << 10, HEAD_BYTES = 4096, MAX_EVENTS = 256, REQUESTS_BYTES = 64 << 20,
+       MAX_REQUESTS = 1 << 20 };
 
 struct connection {
     int fd;
@@ -32,8 +34,8 @@ struct connection {
     char head[HEAD_BYTES];
 };
 
-static char request[HEAD_BYTES];
-static size_t request_length;
+static char *requests[MAX_REQUESTS];
+static size_t request_count;
 static char *buffer;
 static int64_t answers, bytes;
 
@@ -44,11 +46,31 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+static void load_requests(void)
+{
+    char *text = calloc(1, REQUESTS_BYTES + 1);
+    if (!text)
+        err(1, "calloc");
+    char *end = text + fread(text, 1, REQUESTS_BYTES, stdin);
+    for (char *start = text; start < end && request_count < MAX_REQUESTS;
+         start += strlen(start) + 1)
+        requests[request_count++] = start;
+    if (!request_count)
+        errx(2, "no request");
+}
+
 static void ask(struct connection *connection)
 {
+    /* xorshift64, by George Marsaglia: the same requests every time. */
+    static uint64_t chance = 0x9e3779b97f4a7c15;
+    chance ^= chance << 13;
+    chance ^= chance >> 7;
+    chance ^= chance << 17;
+    const char *request = requests[chance % request_count];
+    size_t length = strlen(request);
     connection->in_body = 0;
     connection->head_length = 0;
-    if (write(connection->fd, request, request_length) != (ssize_t)request_length)
+    if (write(connection->fd, request, length) != (ssize_t)length)
         err(1, "write");
 }
 
@@ -75,6 +97,8 @@ static size_t take_head(struct connection *connection, size_t count)
         return count;
     }
     end[2] = 0;
+    if (strncmp(connection->head, "HTTP/1.1 200 ", 13))
+        errx(1, "%s", connection->head);
     connection->left = length_of(connection->head);
     connection->in_body = 1;
     return (size_t)(end + 4 - connection->head) - before;
@@ -102,13 +126,13 @@ static void receive(struct connection *connection)
 int main(int argc, char **argv)
 {
     if (argc != 4)
-        errx(2, "usage: reader PORT CONNECTIONS SECONDS < REQUEST");
+        errx(2, "usage: reader PORT CONNECTIONS SECONDS < REQUESTS");
     int count = atoi(argv[2]), epoll = epoll_create1(EPOLL_CLOEXEC);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct connection *connections = calloc((size_t)count, sizeof *connections);
     buffer = malloc(READ_BYTES);
-    request_length = fread(request, 1, sizeof request, stdin);
+    load_requests();
     if (epoll < 0 || !connections || !buffer)
         err(1, "setup");
     double start = now(), stop = start + atof(argv[3]);

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ashttpd.aio.queue import cached_pages
+from ashttpd.aio.queue import BUFFER_BYTES, cached_pages
 from tests.conftest import NOT_COMPILED, lack_of_aio, lack_of_direct
 from tests.seccomp import refusing
 from tests.servers import (
@@ -171,7 +171,7 @@ def test_a_read_that_fails_ends_its_connection_and_names_site_and_offset(
         assert came == content["20m.bin"][: len(came)]
         said = server.log.wait_for(r"cut off: (\S+): the bytes at (\d+) cannot be read: Input/out")
         assert said[1].endswith("/site.example")
-        assert 0 <= bad - int(said[2]) <= 256 << 10
+        assert 0 <= bad - int(said[2]) <= BUFFER_BYTES
         assert other.read().body == content["5m.bin"]
         assert other.get("/hello.txt").body == HELLO
         # What is before and behind the bad place is served as ever.

@@ -313,7 +313,7 @@ def test_a_part_of_a_file_follows_a_head_in_one_send(
         number = driver.ring.map_file(file)
         assert driver.ring.map_file(file) == number
         head = b"head"
-        driver.turn([fd | WITH_BODY, id(head), 4, number, 1000, 600_000])
+        driver.turn([fd | WITH_BODY, id(head), 4, number, 1000, 600_000, 0])
         received = bytearray()
         while len(received) < 600_004:
             received += client.recv(1 << 20)
@@ -332,7 +332,7 @@ def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
-        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content)])
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
         driver.until(lambda: driver.of(Kind.SENT, fd) == [len(content)])
         assert read_all(client, len(content)) == content
 
@@ -346,7 +346,7 @@ def test_a_file_truncated_under_us_fails_the_send_and_kills_nobody(
     with client:
         number = driver.ring.map_file(file)
         os.truncate(file.fd, 0)
-        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 300_000])
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 300_000, 0])
         driver.until(lambda: driver.of(Kind.SENT, fd) == [-errno.EFAULT])
 
 
@@ -359,10 +359,10 @@ def test_a_file_truncated_after_it_was_found_in_memory_fails_the_send_too(
     with client:
         number = driver.ring.map_file(file)
         for _ in range(2):
-            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000])
+            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000, 0])
             driver.until(lambda: bool(driver.of(Kind.SENT, fd)))
         os.truncate(file.fd, 0)
-        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000])
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, 1000, 0])
         driver.until(lambda: driver.of(Kind.SENT, fd)[-1:] == [-errno.EFAULT])
 
 
@@ -375,9 +375,9 @@ def test_a_part_that_is_not_of_the_file_is_not_sent(
     with client:
         number = driver.ring.map_file(file)
         for offset, length in ((0, 1001), (-1, 10), (1000, 1), (0, -1)):
-            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, offset, length])
+            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, offset, length, 0])
             assert driver.told.pop() == (Kind.SENT, fd, -errno.EFAULT)
-        driver.turn([fd | WITH_BODY | TELL, 0, 0, number + 1, 0, 1])
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number + 1, 0, 1, 0])
         assert driver.told.pop() == (Kind.SENT, fd, -errno.EFAULT)
 
 

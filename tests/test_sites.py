@@ -231,6 +231,24 @@ def _half(place: Place, text: str = "two") -> tuple[Path, bytes]:
     return half, whole[len(whole) // 2 :]
 
 
+def test_what_the_log_says_of_a_site_is_true_of_the_next_request(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+
+    def info(form: str, *arguments: object) -> None:
+        said.append(((form % arguments).split()[1], _text(watch)))
+
+    monkeypatch.setattr("ashttpd.sites.log.info", info)
+    place.link("a.example", "one")
+    watch.check()
+    place.link("a.example", "two")
+    watch.check()
+    (place.vhosts / "a.example").unlink()
+    watch.check()
+    assert said == [("serving", "one"), ("replaced", "two"), ("removed", "404")]
+
+
 def test_a_half_copied_webroot_is_refused_by_name_and_the_old_one_stays(
     place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:

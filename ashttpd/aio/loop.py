@@ -82,12 +82,15 @@ class Loop(Worker):
         super().close()
         self._queue.close()
 
-    def _turn(self, timeout: float) -> None:
+    def _turn(self, timeout: float) -> bool:
         if self._large:
             timeout = 0
         elif self._queue.waiting:
             timeout = min(timeout, PAUSE_SECONDS)
-        super()._turn(timeout)
+        has_small = super()._turn(timeout)
+        if self._large and has_small:
+            # Small answers do not wait for large ones, but those for no more than a turn.
+            has_small = super()._turn(0)
         if self._has_read or self._queue.waiting:
             self._has_read = False
             self._reap()
@@ -95,6 +98,7 @@ class Loop(Worker):
             self._send_large()
         self._queue.submit()
         self._memory.renew(self._now.second.epoch)
+        return has_small
 
     def _handle(self, tag: int, start: int, length: int) -> None:
         if tag == Kind.WAKE << KIND_SHIFT | self._queue.eventfd & DESCRIPTOR_MASK:
@@ -132,7 +136,10 @@ class Loop(Worker):
             except Exception:
                 self._abandon(client)
             room -= cursor.sent - before
-        for client in self._large:
+        # Those who were left over before are paused already, and first.
+        for client in reversed(self._large):
+            if client.mode is Mode.PAUSED:
+                break
             self._set_mode(client, Mode.PAUSED)
 
     def _start(self, client: Client, plan: Plan) -> bool:

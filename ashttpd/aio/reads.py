@@ -18,7 +18,7 @@ from ashttpd.webroot.errors import WebrootError
 # How many buffers a stream fills at most ahead of what it sends, so that the disk works while a
 # socket takes what was read: a MiB is about what a fast peer takes at once. It begins with one and
 # has twice as many with each that its peer took: what is read for who takes nothing would be waste.
-AHEAD: Final = 4
+AHEAD: Final = 2
 # How many reads the disk is given at a time; the others can still be put in order. Measured: with
 # reads of this size a virtual disk of 700 MB/s gives all it has to half as many.
 MOST_READS: Final = 32

@@ -129,8 +129,11 @@ class Worker:
             self._give_up(client)
         self._sockets.close()
 
-    def _turn(self, timeout: float) -> None:
-        """Send what is queued, wait for at most `timeout` seconds, and answer what came."""
+    def _turn(self, timeout: float) -> bool:
+        """Send what is queued, wait for at most `timeout` seconds, and answer what came.
+
+        Returns whether anything is queued for the next turn.
+        """
         sockets, clients = self._sockets, self.clients
         events = sockets.turn(timeout)
         self._now = now = read_clocks(self._now)
@@ -179,6 +182,7 @@ class Worker:
         self._leaving = leaving
         if now.monotonic >= self._next_sweep:
             self._sweep()
+        return bool(queued)
 
     def _may_queue(self, extent: Extent) -> bool:
         """Whether a small enough extent may leave within the next turn, by sendfile."""

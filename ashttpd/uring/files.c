@@ -97,12 +97,26 @@ static int is_warm(ashttpd_ring *ring, struct map *map, int64_t offset, int64_t 
     return 1;
 }
 
-/* Has a worker of the kernel bring in, and map in, the chunks around a part of a file. */
+/* Has a worker of the kernel bring in, and map in, the chunks around a part of a file, and begin to
+ * read what comes behind it. Faults alone would have what lies around each of them read too, which
+ * can be megabytes for a page: so first it is said what is needed. */
 static int populate(ashttpd_ring *ring, struct map *map, int64_t offset, int64_t length,
-                    uint64_t data)
+                    int64_t behind, uint64_t data)
 {
     int64_t start = offset / CHUNK_BYTES * CHUNK_BYTES;
     int64_t stop = chunk_stop(map, (offset + length - 1) / CHUNK_BYTES);
+    int64_t needed = offset + length + (behind < AHEAD_BYTES ? behind : AHEAD_BYTES);
+    if (needed < stop)
+        needed = stop;
+    /* Two that are linked have to be submitted together. */
+    if (io_uring_sq_space_left(&ring->uring) < 2)
+        io_uring_submit(&ring->uring);
+    struct io_uring_sqe *entry = PREPARE(ring, tag(OP_ADVICE, 0), io_uring_prep_madvise,
+                                         map->start + start, (uint32_t)(needed - start),
+                                         MADV_WILLNEED);
+    if (!entry)
+        return -EAGAIN;
+    entry->flags |= IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS;
     if (!PREPARE(ring, data, io_uring_prep_madvise, map->start + start, (uint32_t)(stop - start),
                  MADV_POPULATE_READ))
         return -EAGAIN;
@@ -121,7 +135,7 @@ int ashttpd_ring_fetch(ashttpd_ring *ring, int fd, int map, int64_t offset, int6
 {
     if (!is_ours(ring, fd) || !is_within(ring, map, offset, length))
         return -EFAULT;
-    int result = populate(ring, &ring->maps[map], offset, length, tag(OP_FETCH, fd));
+    int result = populate(ring, &ring->maps[map], offset, length, 0, tag(OP_FETCH, fd));
     ring->slots[fd].fetching = !result;
     return result;
 }

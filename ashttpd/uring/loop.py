@@ -171,7 +171,7 @@ class Loop:
                 and not part.file.revoked
             ):
                 sends += (tag | last | WITH_BODY, id(plan.head), len(plan.head))
-                sends += (number, part.offset, part.length)
+                sends += (number, part.offset, part.length, 0)
             else:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue

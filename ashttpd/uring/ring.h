@@ -19,7 +19,7 @@ enum mode { HEADS, RAW };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_SENT, KIND_PENDING, KIND_ACCEPTED, KIND_REFUSED,
             KIND_WAKE, KIND_FETCHED, KIND_GONE, KIND_WAITING };
 enum operation { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_POPULATE, OP_FETCH, OP_RELEASE, OP_WAKE,
-                 OP_CANCEL };
+                 OP_CANCEL, OP_ADVICE };
 enum {
     /* Completions that a turn hands out. */
     MAX_EVENTS = 256,
@@ -41,6 +41,8 @@ enum {
     CHUNK_BYTES = 128 << 10,
     /* Page tables cost memory, too: with so many chunks of a file mapped in, all are let go. */
     MAX_CHUNKS = 8192,
+    /* What is read ahead of a large body, so that the disk works while the socket does. */
+    AHEAD_BYTES = 2 << 20,
     MAX_MAPS = 1 << 16,
     PAGE_BYTES = 4096,
     MAX_SUBMITS = 100,
@@ -54,6 +56,7 @@ struct slot {
     struct msghdr message;
     struct iovec parts[2]; /* the head, or bytes within the body; of a file */
     int64_t wanted, before; /* bytes of the send under way; those that left at once */
+    int64_t behind;        /* bytes that will be sent behind it, of the same body */
     int32_t number;        /* of its plan in the queue */
     int32_t map;
     uint32_t asked;        /* the turn that handed out a whole head */

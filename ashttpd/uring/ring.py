@@ -191,10 +191,11 @@ class Ring:
         So many new sockets are ACCEPTED as there is `room` for; the others are WAITING.
 
         `sends` has three numbers for each: descriptor, id of a bytes object plus where in it to
-        start, length. With WITH_BODY in the first, three more: a map, offset and length of a part
-        of its file. With LAST the socket is dropped when all has left. With TELL its end is told by
-        SENT; without TELL only what goes wrong is told, by PENDING with its number among those
-        without TELL, then SENT. One send at a time for each socket.
+        start, length. With WITH_BODY in the first, four more: a map, offset and length of a part
+        of its file, and how many bytes behind that will be sent soon. With LAST the socket is
+        dropped when all has left. With TELL its end is told by SENT; without TELL only what goes
+        wrong is told, by PENDING with its number among those without TELL, then SENT. One send at a
+        time for each socket.
 
         What the events refer to is there until the next turn, and so has to be what was sent,
         unless PENDING comes for it: then until SENT, or until GONE if it is dropped before.

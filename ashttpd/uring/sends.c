@@ -66,7 +66,7 @@ static int start_send(ashttpd_ring *ring, int fd)
         struct map *map = &ring->maps[slot->map];
         int64_t offset = offset_of(ring, slot), length = (int64_t)slot->parts[1].iov_len;
         if (!is_warm(ring, map, offset, length))
-            return populate(ring, map, offset, length, tag(OP_POPULATE, fd));
+            return populate(ring, map, offset, length, slot->behind, tag(OP_POPULATE, fd));
         int result = slot->parts[0].iov_len && !slot->told ? send_now(ring, fd) : 0;
         if (result)
             return result;
@@ -130,8 +130,9 @@ static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *ev
 }
 
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
- * another follows: map, offset, length. LAST says to close the socket behind it, TELL to tell the
- * end; without TELL it is the next plan of the queue. */
+ * another four follow: map, offset, length, and what of the same body will be sent behind it. LAST
+ * says to close the socket behind it, TELL to tell the end; without TELL it is the next plan of the
+ * queue. */
 static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int numbers, int32_t *event)
 {
     const int64_t *stop = sends + numbers;
@@ -141,7 +142,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         int fd = (int)(send[0] & DESCRIPTOR_MASK), queued = !(send[0] & TELL);
         int32_t queue_number = number;
         number += queued;
-        sends += send[0] & WITH_BODY ? 6 : 3;
+        sends += send[0] & WITH_BODY ? 7 : 3;
         /* A socket that was dropped since. */
         if (!is_ours(ring, fd) || ring->slots[fd].sending)
             continue;
@@ -159,6 +160,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         int result = 0;
         if (send[0] & WITH_BODY) {
             slot->map = (int32_t)send[3];
+            slot->behind = send[6];
             if (is_within(ring, slot->map, send[4], send[5])) {
                 slot->parts[1].iov_base = ring->maps[slot->map].start + send[4];
                 slot->parts[1].iov_len = (size_t)send[5];
@@ -189,7 +191,7 @@ static int32_t *tell_pending(ashttpd_ring *ring, int fd, int32_t *event)
 static int32_t *tell_all_pending(ashttpd_ring *ring, const int64_t *sends, int numbers,
                                  int32_t *event)
 {
-    for (const int64_t *stop = sends + numbers; sends < stop; sends += *sends & WITH_BODY ? 6 : 3)
+    for (const int64_t *stop = sends + numbers; sends < stop; sends += *sends & WITH_BODY ? 7 : 3)
         event = tell_pending(ring, (int)(*sends & DESCRIPTOR_MASK), event);
     return event;
 }

@@ -117,6 +117,7 @@ static int32_t *complete(ashttpd_ring *ring, struct io_uring_cqe *cqe, int32_t *
         ashttpd_ring_wake_by(ring, fd);
         return put_event(event, KIND_WAKE, fd, 0, 0, 0);
     case OP_CANCEL:
+    case OP_ADVICE:
         break;
     }
     return event;

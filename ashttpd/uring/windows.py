@@ -89,5 +89,6 @@ class Windows:
         few = len(self._streams) < FEW_STREAMS and not self._hurry
         length = min(left, LARGE_WINDOW_BYTES if few else WINDOW_BYTES)
         number = self._ring.map_file(extent.file)
-        sends += (client.fd | TELL | WITH_BODY, head, head_left, number, offset, length)
+        sends += (client.fd | TELL | WITH_BODY, head, head_left)
+        sends += (number, offset, length, left - length)
         return head_left + length
