@@ -24,6 +24,8 @@ from tests.servers import Client, Server, eventually, put, request
 
 _HOST: Final = HOST.decode("ascii")
 CLIENTS: Final = 4
+# Nobody is to be cut off because this machine is slow.
+_PATIENCE: Final = ("--head-seconds", "600", "--idle-seconds", "600", "--stall-seconds", "600")
 # So many connections each of them holds open.
 OPEN: Final = 16
 # What allocators keep of a peak may come late; a byte kept per request would be more than this.
@@ -144,7 +146,11 @@ def _burst(server: Server, learned: dict[bytes, Answer], count: int, seed: int) 
     """Let all clients send requests, so many in all."""
     visit = partial(_visit, server.port, learned, count // CLIENTS)
     with multiprocessing.get_context("spawn").Pool(CLIENTS) as pool:
-        pool.map(visit, range(seed, seed + CLIENTS))
+        try:
+            pool.map(visit, range(seed, seed + CLIENTS))
+        except BaseException:
+            print(server.log.text, file=sys.stderr)
+            raise
 
 
 def _files(server: Server) -> int:
@@ -155,7 +161,7 @@ def soak(engine: Engine, vhosts: Path, count: int) -> None:
     """Let an engine live through so many requests; raises where anything is wrong behind them."""
     started = time.monotonic()
     seed = time.time_ns()
-    with engine.serving(vhosts) as server:
+    with engine.serving(vhosts, *_PATIENCE) as server:
         learned = {message: _learn(server, message) for _weight, message in _REQUESTS}
         # As many as it takes until pools and caches have their size.
         _burst(server, learned, count // 10, seed)
@@ -167,7 +173,10 @@ def soak(engine: Engine, vhosts: Path, count: int) -> None:
         grown = server.resident_bytes() - memory
         seconds = time.monotonic() - started
         found = f"{files} descriptors, {memory >> 10} KiB and then {grown / 1024:+.0f}"
-        print(f"{engine.name:16} {count * 11 // 10:,} requests in {seconds:.0f} s, {found}")
+        print(
+            f"{engine.name:16} {count * 11 // 10:,} requests in {seconds:.0f} s, {found}",
+            flush=True,
+        )
         assert grown < GROWTH_BYTES, f"{grown} bytes more than before"
         ending = time.monotonic()
         server.stop()

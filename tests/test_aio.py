@@ -18,7 +18,7 @@ from ashttpd.aio.loop import Loop
 from ashttpd.aio.queue import BUFFER_BYTES, Queue, cached_pages
 from ashttpd.aio.reads import AHEAD, SHORT_BYTES, Chunk, Fetch, Reads, Stream
 from ashttpd.aio.warmer import Warmer
-from ashttpd.epoll.sockets import KIND_SHIFT, Kind
+from ashttpd.epoll.sockets import KIND_SHIFT, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
@@ -26,7 +26,7 @@ from ashttpd.http.plan import Extent, File, Plan
 from ashttpd.webroot.errors import WebrootError
 from tests.conftest import lack_of_aio, lack_of_direct
 from tests.servers import eventually, skip_for_lack
-from tests.test_worker import FakeSockets
+from tests.test_worker import HEAD, FakeSockets
 
 SIZE = 5 * BUFFER_BYTES + 1234
 CONTENT = random.Random(3).randbytes(SIZE)
@@ -471,3 +471,50 @@ def test_what_was_read_is_acted_on_behind_the_news_of_sockets(queue: Queue) -> N
         loop.run()
     assert order[:2] == ["end", "reads"]
     loop.clients.clear()
+
+
+class TwoAnswers:
+    """Gives a large answer for the key `large`, and a small one for any other."""
+
+    def __init__(self, file: File) -> None:
+        body = Extent(file, 0, SIZE)
+        self._large = Plan(b"head", (body,), 4 + SIZE, SIZE, 200, False, False)
+        self._small = Plan(b"answer", (), 6, 0, 200, False, False)
+
+    def find(self, key: bytes, _second: Second) -> Plan:
+        return self._large if key == b"large" else self._small
+
+    def plans(self, _second: Second) -> dict[bytes, Plan]:
+        return {}
+
+
+def test_small_answers_leave_first_and_who_waits_for_a_large_one_is_not_heard_meanwhile(
+    queue: Queue, file: OpenFile
+) -> None:
+    sockets = FakeSockets()
+    sockets.came = HEAD + b"large" + HEAD + b"small"
+    loop = Loop(sockets, TwoAnswers(file), Limits(), None, queue, Files(Io.AUTO), lambda *_: None)
+    receiver, other = Receiver(), Receiver()
+    large, small = receiver.near.fileno(), other.near.fileno()
+    loop.adopt([large, small])
+    seen: list[tuple[Mode, int]] = []
+
+    def look() -> list[Event]:
+        receiver.take()
+        seen.append((sockets.owned[large], len(receiver.came)))
+        return []
+
+    sockets.script = [
+        lambda: [(large, 0, len(HEAD), 5), (small, len(HEAD) + 5, len(HEAD), 5)],
+        look,
+    ]
+    sockets.at_end = lambda: loop.drain(0.0)
+    loop.run()
+    # The small answer is queued by the first turn, and leaves with the second.
+    assert sockets.sends[0][0] == small
+    assert seen == [(Mode.PAUSED, 0)]
+    receiver.take()
+    assert receiver.came
+    loop.clients.clear()
+    receiver.close()
+    other.close()

@@ -136,11 +136,6 @@ class Loop(Worker):
             except Exception:
                 self._abandon(client)
             room -= cursor.sent - before
-        # Those who were left over before are paused already, and first.
-        for client in reversed(self._large):
-            if client.mode is Mode.PAUSED:
-                break
-            self._set_mode(client, Mode.PAUSED)
 
     def _start(self, client: Client, plan: Plan) -> bool:
         if plan is not COLD:
@@ -190,6 +185,7 @@ class Loop(Worker):
         if cursor.plan.body_size <= SMALL_BYTES:
             return self._send_window(client, cursor)
         self._large[client] = None
+        self._set_mode(client, Mode.PAUSED)
         return False
 
     def _send_window(self, client: Client, cursor: Cursor) -> bool:
