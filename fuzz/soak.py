@@ -28,8 +28,9 @@ CLIENTS: Final = 4
 _PATIENCE: Final = ("--head-seconds", "600", "--idle-seconds", "600", "--stall-seconds", "600")
 # So many connections each of them holds open.
 OPEN: Final = 16
-# What allocators keep of a peak may come late; a byte kept per request would be more than this.
-GROWTH_BYTES: Final = 2 << 20
+# Pools of buffers grow with the most that was ever under way. An object that was kept of each
+# request would be three times this.
+GROWTH_BYTES: Final = 8 << 20
 # Behind a clean end nothing has to be waited for.
 END_SECONDS: Final = 1.5
 _DATE_BYTES: Final = len("Sun, 06 Nov 1994 08:49:37 GMT")
