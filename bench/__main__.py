@@ -95,7 +95,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         site = build_site(Path(scratch), options.ashttpd, own)
         if FLOOR in servers:
             compile_program(site.floor, "-luring")
-        if any(scenario.bulk for scenario in wanted):
+        if any(scenario.download for scenario in wanted):
             compile_program(site.reader)
         steps = plan(wanted, servers, options.rounds)
         samples = [

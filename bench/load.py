@@ -93,7 +93,7 @@ def drive(
 
     Where requests are numbered, they are so from `first` on.
     """
-    if scenario.bulk:
+    if scenario.download:
         command = [str(site.reader), str(port), str(scenario.connections), str(seconds)]
     else:
         lua = site.scratch / "load.lua"

@@ -57,6 +57,8 @@ class Scenario:
     varies: Variation = Variation.NONE
     # Bodies so large that a measurement ends amid many of them: answers are counted by bytes.
     bulk: bool = False
+    # Bodies that wrk would be slower to read than a server to send: reader.c reads them.
+    download: bool = False
     goals: Goals = field(default_factory=lambda: MIDDLE)
 
 
@@ -82,13 +84,14 @@ SCENARIOS = (
     ),
     Scenario("16k", "a 16 KiB body", target="/16k.bin"),
     Scenario("100k", "a 100 KiB body", target="/100k.bin", bulk=True),
-    Scenario("1m", "a 1 MiB body", target="/1m.bin", bulk=True, goals=LARGE),
+    Scenario("1m", "a 1 MiB body", target="/1m.bin", bulk=True, download=True, goals=LARGE),
     Scenario(
         "100m",
         "a 100 MiB body, 8 connections",
         target="/100m.bin",
         connections=8,
         bulk=True,
+        download=True,
         goals=HUGE,
     ),
     Scenario(

@@ -12,7 +12,7 @@ from ashttpd.aio.queue import Queue
 from ashttpd.aio.reads import Fetch, Reads, Stream
 from ashttpd.cold import COLD, Late, PatientSource
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
-from ashttpd.epoll.bodies import send_with_sendfile
+from ashttpd.epoll.bodies import WINDOW_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, Sockets
 from ashttpd.epoll.worker import Worker
@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 
 # Up to here a body is small, and what is sent of it does not wait.
 SMALL_BYTES: Final = 64 << 10
-# What of large bodies is sent before those who ask for small ones are heard again.
-TURN_BYTES: Final = 512 << 10
+# What of large bodies is sent before those who ask for small ones are heard again, as long as there
+# are any; else it is as much as is cheapest.
+HURRIED_BYTES: Final = 512 << 10
+# How long after a small answer the next one is expected.
+SMALL_SECONDS: Final = 1.0
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
 # own choice is megabytes, which for a slow peer would be read from the disk for nothing.
 UNSENT_BYTES: Final = 256 << 10
@@ -42,8 +45,6 @@ def _limit_unsent(fd: int) -> None:
 
 class Loop(Worker):
     """Serves its clients in the thread that calls `run`; see Worker."""
-
-    _window_bytes = TURN_BYTES
 
     def __init__(
         self,
@@ -66,6 +67,8 @@ class Loop(Worker):
         self._has_read = False
         # Who can be sent more of a large body, in turn.
         self._large: dict[Client, None] = {}
+        # Until then, further small answers are expected.
+        self._small_until = 0.0
         self._streams: dict[Client, Stream] = {}
         self._fetches: dict[Client, Fetch] = {}
         # Whose kernel has been told of UNSENT_BYTES.
@@ -88,6 +91,8 @@ class Loop(Worker):
         elif self._queue.waiting:
             timeout = min(timeout, PAUSE_SECONDS)
         has_small = super()._turn(timeout)
+        if has_small:
+            self._small_until = self._now.monotonic + SMALL_SECONDS
         if self._large and has_small:
             # Small answers do not wait for large ones, but those for no more than a turn.
             has_small = super()._turn(0)
@@ -123,7 +128,8 @@ class Loop(Worker):
 
     def _send_large(self) -> None:
         """Send of large bodies what a turn has room for; the others are first in the next one."""
-        room = TURN_BYTES
+        hurry = self._now.monotonic < self._small_until
+        room = self._window_bytes = HURRIED_BYTES if hurry else WINDOW_BYTES
         while room > 0 and self._large:
             client = next(iter(self._large))
             del self._large[client]
@@ -211,7 +217,7 @@ class Loop(Worker):
             stream = None
         if stream is None:
             if not self._is_direct:
-                most = min(cursor.left, TURN_BYTES)
+                most = min(cursor.left, self._window_bytes)
                 warm = self._memory.run(piece, cursor.offset, most)
                 if warm:
                     return warm

@@ -37,9 +37,6 @@ class Worker:
     Others may call `adopt`, `close_idle` and `drain`.
     """
 
-    # What one connection may send before it is the next one's turn.
-    _window_bytes = WINDOW_BYTES
-
     def __init__(
         self,
         sockets: Sockets,
@@ -59,6 +56,8 @@ class Worker:
         self._access_log = access_log
         self._scan = make_scan(limits)
         self._pool: Sequence[Worker] = (self,)
+        # What one connection may send before it is the next one's turn.
+        self._window_bytes = WINDOW_BYTES
         self._drain_deadline: float | None = None
         # Who has been idle since then, in monotonic seconds, is closed with the next sweep; or 0.
         self._idle_before = 0.0

@@ -14,7 +14,7 @@ from ashttpd.webroot.errors import WebrootError
 WINDOW_BYTES: Final = 512 << 10
 # With fewer than so many large bodies under way nobody is kept waiting by larger windows, and each
 # of them costs less.
-FEW_STREAMS: Final = 4
+FEW_STREAMS: Final = 16
 LARGE_WINDOW_BYTES: Final = 2 << 20
 # Windows of one turn. As long as somebody asks for small answers it is one window only, since those
 # wait for the windows of a turn.
