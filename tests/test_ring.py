@@ -18,6 +18,7 @@ from ashttpd.uring.ring import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
     TELL,
+    WINDOW_BYTES,
     WITH_BODY,
     Kind,
     Mode,
@@ -96,6 +97,21 @@ class Driver:
         client = self.connect(receive_bytes)
         self.until(lambda: len(self.accepted) > before)
         return client, self.accepted[-1]
+
+    def receive(self, client: socket.socket, count: int) -> bytes:
+        """Read so many bytes that are sent while we turn."""
+        received = bytearray()
+        client.setblocking(False)
+
+        def has_all() -> bool:
+            try:
+                received.extend(client.recv(count - len(received)))
+            except BlockingIOError:
+                return False
+            return len(received) == count
+
+        self.until(has_all)
+        return bytes(received)
 
     def of(self, kind: Kind, fd: int) -> list[int]:
         """What was told of a kind for a socket."""
@@ -335,6 +351,77 @@ def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
         driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
         driver.until(lambda: driver.of(Kind.SENT, fd) == [len(content)])
         assert read_all(client, len(content)) == content
+
+
+def test_what_is_larger_than_a_window_comes_whole_and_is_told_once(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    content = os.urandom(5 * WINDOW_BYTES + 12_345)
+    driver = make()
+    client, fd = driver.accept()
+    with client:
+        file = backed(content)  # whose map lives as long as it does
+        number = driver.ring.map_file(file)
+        head, tail = b"head", len(content) - 777
+        driver.turn([fd | WITH_BODY | TELL, id(head), 4, number, 777, tail, 0])
+        assert driver.receive(client, 4 + tail) == head + content[777:]
+        driver.until(lambda: driver.of(Kind.SENT, fd) == [4 + tail])
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+def test_windows_of_many_are_sent_in_turn(
+    make: Make, backed: Callable[[bytes], Backed], hurry: bool
+) -> None:
+    content = os.urandom(2 * WINDOW_BYTES)
+    driver = make()
+    file = backed(content)  # whose map lives as long as it does
+    number = driver.ring.map_file(file)
+    with ExitStack() as stack:
+        first, fd = driver.accept()
+        stack.enter_context(first)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
+        assert driver.receive(first, len(content)) == content, "now it is mapped in"
+        driver.until(lambda: len(driver.told) == 1)
+        driver.told.clear()
+        clients = dict(driver.accept()[::-1] for _ in range(20))
+        sends: list[int] = []
+        for fd, client in clients.items():
+            stack.enter_context(client)
+            sends += [fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0]
+        done: list[int] = []
+        for tag, _start, length, _key in driver.ring.turn(sends, 1, hurry=hurry):
+            assert (Kind(tag >> KIND_SHIFT), length) == (Kind.SENT, len(content))
+            done.append(tag & DESCRIPTOR_MASK)
+        # Before the first of them had his second window, each had one.
+        for client in clients.values():
+            client.setblocking(False)
+            assert client.recv(1, socket.MSG_PEEK)
+        for client in clients.values():
+            assert driver.receive(client, len(content)) == content
+        driver.until(lambda: len(driver.told) + len(done) == len(clients))
+
+
+def test_who_is_dropped_while_others_are_sent_windows_is_closed_at_once_and_its_number_is_free(
+    make: Make, backed: Callable[[bytes], Backed]
+) -> None:
+    content = os.urandom(3 * WINDOW_BYTES)
+    driver = make()
+    file = backed(content)  # whose map lives as long as it does
+    number = driver.ring.map_file(file)
+    slow, first = driver.accept(receive_bytes=4096)
+    with slow:
+        for _ in range(30):
+            client, fd = driver.accept()
+            with client:
+                both = [
+                    (n | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0) for n in (first, fd)
+                ]
+                driver.turn([n for send in both for n in send], timeout=0)
+                driver.drop(fd)
+        client, fd = driver.accept()
+        with client:
+            driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
+            assert driver.receive(client, len(content)) == content
 
 
 def test_a_file_truncated_under_us_fails_the_send_and_kills_nobody(

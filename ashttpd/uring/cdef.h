@@ -7,8 +7,8 @@ void ashttpd_ring_close(ashttpd_ring *ring);
 char *ashttpd_ring_pool(ashttpd_ring *ring);
 int64_t ashttpd_ring_pool_bytes(ashttpd_ring *ring);
 int ashttpd_ring_in_flight(ashttpd_ring *ring);
-int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int timeout,
-                      int32_t *events);
+int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int hurry,
+                      int timeout, int32_t *events);
 int ashttpd_ring_welcome(ashttpd_ring *ring, int fd);
 int ashttpd_ring_listen(ashttpd_ring *ring, int listener);
 int ashttpd_ring_unlisten(ashttpd_ring *ring, int listener);

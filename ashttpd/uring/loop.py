@@ -32,18 +32,22 @@ from ashttpd.uring.ring import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
     LAST,
+    TELL,
+    WINDOW_BYTES,
     WITH_BODY,
     Kind,
     Mode,
     Ring,
 )
-from ashttpd.uring.windows import WINDOW_BYTES, Windows
+from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import waiting
 
 log = logging.getLogger(__name__)
 
 # What a peer may ask for ahead while it is being answered; then it is not listened to.
 MAX_WAITING_BYTES: Final = 64 << 10
+# What the ring is given of a body at a time; in between, we look whether its file is still good.
+STINT_BYTES: Final = 8 << 20
 # How long after a small answer the next one is expected.
 SMALL_SECONDS: Final = 1.0
 # How long the kernel may take to end what was cancelled; a disk may hold it up.
@@ -68,7 +72,6 @@ class Loop:
         # Whose socket was dropped while a plan was on its way: the plan has to outlive that.
         self._gone: dict[int, Client] = {}
         self.ring = ring
-        self._windows = Windows(ring)
         self._listening = Listening(ring, listeners)
         self._source = source
         self._patient = PatientSource(source)
@@ -132,8 +135,8 @@ class Loop:
     def _turn(self, timeout: float) -> None:
         """Send what is queued, wait for at most `timeout` seconds, and answer what came."""
         ring, clients = self.ring, self.clients
-        wait = 0 if self._windows.ready else timeout
-        events = ring.turn(self._sends, wait, self._lobby.room)
+        hurry = self._now.monotonic < self._small_until
+        events = ring.turn(self._sends, timeout, self._lobby.room, hurry=hurry)
         # They had to live until here. Which of them have not left, PENDING tells.
         self._sent = self._queued
         sends: list[int] = []
@@ -192,8 +195,6 @@ class Loop:
             self._listening.hold(self._lobby.is_full)
         if self._listening.paused:
             self._listening.resume(now.monotonic)
-        if self._windows.ready:
-            self._fill_turn()
 
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head: it is large, or to be logged, or comes in parts."""
@@ -292,7 +293,7 @@ class Loop:
                     client.late = self._patient.take_late()
                     self._fetch(client)
                 else:
-                    self._windows.add(client)
+                    self._send(client, client.cursor)
                 return
             if step is Want.SHUTDOWN:
                 try:
@@ -345,12 +346,37 @@ class Loop:
         client.connection.plan = plan
         self._follow(client, plan)
 
-    def _fill_turn(self) -> None:
-        """Queue windows for the next turn."""
-        hurry = self._now.monotonic < self._small_until
-        for client, error in self._windows.fill(self._sends, self.clients, hurry=hurry):
+    def _send(self, client: Client, cursor: Cursor) -> None:
+        """Send more of a plan with the next turn, or close where that cannot be."""
+        try:
+            self._queue(client, cursor)
+        except (WebrootError, OSError) as error:
             log.error("connection closed, the response is cut off: %s", error)
             self._give_up(client)
+
+    def _queue(self, client: Client, cursor: Cursor) -> None:
+        """Queue bytes, a part of a file, or the first followed by the second."""
+        client.mode = Mode.RAW
+        piece = cursor.piece
+        head, head_left = 0, 0
+        extent: Extent | None = None
+        if isinstance(piece, Extent):
+            extent, offset, left = piece, cursor.offset, cursor.left
+        else:
+            head, head_left = id(piece) + cursor.offset, cursor.left
+            following = cursor.plan.body[cursor.number + 1 : cursor.number + 2]
+            if following and isinstance(following[0], Extent):
+                extent = following[0]
+                offset, left = extent.offset, extent.length
+        if extent is None:
+            self._sends += (client.fd | TELL, head, head_left)
+            return
+        if extent.file.revoked:
+            raise WebrootError(f"{extent.file.path} was overwritten in place")
+        length = min(left, STINT_BYTES)
+        number = self.ring.map_file(extent.file)
+        self._sends += (client.fd | TELL | WITH_BODY, head, head_left)
+        self._sends += (number, offset, length, left - length)
 
     def _sent_some(self, client: Client, result: int) -> None:
         """Note what of a plan has left, and go on with it."""
@@ -363,11 +389,10 @@ class Loop:
             return
         cursor.advance(result)
         if not cursor.done:
-            self._windows.add(client)
+            self._send(client, cursor)
             return
         self._note(client, cursor)
         client.cursor = None
-        self._windows.forget(client)
         self._follow(client, client.connection.sent(self._now))
 
     def _sweep(self) -> None:
@@ -417,6 +442,5 @@ class Loop:
 
     def _close(self, client: Client) -> None:
         del self.clients[client.fd]
-        self._windows.forget(client)
         if self.ring.drop(client.fd):
             self._gone[client.fd] = client

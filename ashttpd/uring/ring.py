@@ -66,6 +66,8 @@ TELL: Final = 1 << 28
 KIND_SHIFT: Final = 24
 DESCRIPTOR_MASK: Final = (1 << KIND_SHIFT) - 1
 
+# Up to here a body leaves within the turn; the number is shim.c's.
+WINDOW_BYTES: Final = 512 << 10
 # Of the submission queue, whose length limits nothing: it is submitted when it is full.
 ENTRIES: Final = 1024
 # Room for what completes while a turn is computed; what is beyond it the kernel keeps.
@@ -185,10 +187,14 @@ class Ring:
         """Receive from a socket that was WAITING."""
         checked(lib.ashttpd_ring_welcome(self._ring, fd))
 
-    def turn(self, sends: list[int], timeout: float, room: int = _MUCH_ROOM) -> Iterable[Event]:
+    def turn(
+        self, sends: list[int], timeout: float, room: int = _MUCH_ROOM, *, hurry: bool = False
+    ) -> Iterable[Event]:
         """Send, wait for at most `timeout` seconds, and receive.
 
-        So many new sockets are ACCEPTED as there is `room` for; the others are WAITING.
+        So many new sockets are ACCEPTED as there is `room` for; the others are WAITING. Parts of
+        files above WINDOW_BYTES are sent in windows, one socket after the other; where there is a
+        `hurry`, since others ask for small answers, fewer of them in a turn.
 
         `sends` has three numbers for each: descriptor, id of a bytes object plus where in it to
         start, length. With WITH_BODY in the first, four more: a map, offset and length of a part
@@ -206,7 +212,9 @@ class Ring:
             self._make_room(len(sends) // 3)
         events = self._events
         count = checked(
-            lib.ashttpd_ring_turn(self._ring, sends, len(sends), room, int(timeout * 1000), events)
+            lib.ashttpd_ring_turn(
+                self._ring, sends, len(sends), room, hurry, int(timeout * 1000), events
+            )
         )
         numbers = iter(ffi.unpack(events, count * 4))
         return zip(numbers, numbers, numbers, numbers, strict=True)

@@ -1,4 +1,9 @@
 /* Sends, from the list of a turn to their end. */
+static int is_sending(struct slot *slot)
+{
+    return slot->sending || slot->windowless;
+}
+
 /* Submits what is left of a send. */
 static int issue(ashttpd_ring *ring, int fd)
 {
@@ -66,11 +71,12 @@ static int start_send(ashttpd_ring *ring, int fd)
         struct map *map = &ring->maps[slot->map];
         int64_t offset = offset_of(ring, slot), length = (int64_t)slot->parts[1].iov_len;
         if (!is_warm(ring, map, offset, length))
-            return populate(ring, map, offset, length, slot->behind, tag(OP_POPULATE, fd));
+            return populate(ring, map, offset, length, slot->rest + slot->behind,
+                            tag(OP_POPULATE, fd));
         int result = slot->parts[0].iov_len && !slot->told ? send_now(ring, fd) : 0;
         if (result)
             return result;
-        if (slot->before == slot->wanted)
+        if (!slot->parts[1].iov_len)
             return DONE;
     }
     return issue(ring, fd);
@@ -85,7 +91,20 @@ static int32_t *put_pending(struct slot *slot, int fd, int32_t *event)
     return put_event(event, KIND_PENDING, fd, slot->number, 0, 0);
 }
 
-/* Tells the end of a send. Of one that was queued and left wholly there is nothing to say. */
+/* Has a socket wait for its turn to be sent a window. Where one was dropped that did, its entry is
+ * there still: then it is the next one's with this number. */
+static void enter(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    slot->windowless = 1;
+    if (slot->entered)
+        return;
+    slot->entered = 1;
+    ring->turns[(ring->turns_first + ring->turns_count++) % ring->slot_count] = fd;
+}
+
+/* Ends an operation, and tells the end of a send. Of one that was queued and left wholly there is
+ * nothing to say. Where something left before a failure, it is told as short, and fails again. */
 static int32_t *end_send(ashttpd_ring *ring, int fd, int result, int32_t *event)
 {
     struct slot *slot = &ring->slots[fd];
@@ -97,7 +116,19 @@ static int32_t *end_send(ashttpd_ring *ring, int fd, int result, int32_t *event)
         return event;
     }
     if (result >= 0)
-        result += (int)slot->before;
+        slot->before += result;
+    if (slot->rest && slot->before == slot->wanted - slot->rest) {
+        slot->parts[0].iov_len = 0;
+        slot->parts[1].iov_base = (char *)slot->parts[1].iov_base + slot->parts[1].iov_len;
+        slot->parts[1].iov_len = 0;
+        enter(ring, fd);
+        return event;
+    }
+    if (slot->before)
+        result = (int)slot->before;
+    ring->streams -= slot->streaming;
+    slot->streaming = 0;
+    slot->rest = 0;
     if (!slot->told) {
         if (result == slot->wanted) {
             if (slot->last)
@@ -129,6 +160,13 @@ static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *ev
     return result ? end_send(ring, fd, result, event) : event;
 }
 
+/* Notes how a send began. */
+static int32_t *started(ashttpd_ring *ring, int fd, int result, int32_t *event)
+{
+    ring->slots[fd].sending = 1;
+    return result ? end_send(ring, fd, result == DONE ? 0 : result, event) : event;
+}
+
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
  * another four follow: map, offset, length, and what of the same body will be sent behind it. LAST
  * says to close the socket behind it, TELL to tell the end; without TELL it is the next plan of the
@@ -144,7 +182,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         number += queued;
         sends += send[0] & WITH_BODY ? 7 : 3;
         /* A socket that was dropped since. */
-        if (!is_ours(ring, fd) || ring->slots[fd].sending)
+        if (!is_ours(ring, fd) || is_sending(&ring->slots[fd]))
             continue;
         struct slot *slot = &ring->slots[fd];
         slot->parts[0] = (struct iovec){ (char *)send[1] + ashttpd_content, (size_t)send[2] };
@@ -154,7 +192,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         slot->number = queue_number;
         slot->told = !queued;
         slot->last = (send[0] & LAST) != 0;
-        slot->sending = 1;
+        slot->rest = 0;
         if (!queued)
             slot->mode = RAW;
         int result = 0;
@@ -163,18 +201,47 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
             slot->behind = send[6];
             if (is_within(ring, slot->map, send[4], send[5])) {
                 slot->parts[1].iov_base = ring->maps[slot->map].start + send[4];
-                slot->parts[1].iov_len = (size_t)send[5];
                 slot->wanted += send[5];
+                if (send[5] > (queued ? WINDOW_BYTES : SMALL_BYTES)) {
+                    slot->rest = send[5];
+                    slot->streaming = 1;
+                    ring->streams++;
+                    enter(ring, fd);
+                    continue;
+                }
+                slot->parts[1].iov_len = (size_t)send[5];
             } else {
                 result = -EFAULT;
             }
         }
         if (!result)
             result = start_send(ring, fd);
-        if (result == DONE)
-            event = end_send(ring, fd, 0, event);
-        else if (result)
-            event = end_send(ring, fd, result, event);
+        event = started(ring, fd, result, event);
+    }
+    return event;
+}
+
+/* Begins windows for those who wait for one, in turn, as many as a turn has room for; a `hurry` is
+ * when others wait for small answers. */
+static int32_t *start_windows(ashttpd_ring *ring, int hurry, int32_t *event)
+{
+    int64_t room = hurry ? WINDOW_BYTES : TURN_BYTES;
+    int64_t most = hurry || ring->streams >= FEW_STREAMS ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
+    uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
+    for (; count && room > 0; count--) {
+        int fd = ring->turns[ring->turns_first];
+        struct slot *slot = &ring->slots[fd];
+        ring->turns_first = (ring->turns_first + 1) % ring->slot_count;
+        ring->turns_count--;
+        slot->entered = 0;
+        if (!is_ours(ring, fd) || !slot->windowless)
+            continue;
+        int64_t length = slot->rest < most ? slot->rest : most;
+        slot->windowless = 0;
+        slot->parts[1].iov_len = (size_t)length;
+        slot->rest -= length;
+        room -= length;
+        event = started(ring, fd, start_send(ring, fd), event);
     }
     return event;
 }
@@ -183,7 +250,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
 static int32_t *tell_pending(ashttpd_ring *ring, int fd, int32_t *event)
 {
     struct slot *slot = &ring->slots[fd];
-    if (!slot->sending || slot->told || slot->closing)
+    if (!is_sending(slot) || slot->told || slot->closing)
         return event;
     return put_pending(slot, fd, event);
 }

@@ -18,6 +18,7 @@ void ashttpd_ring_close(ashttpd_ring *ring)
     }
     free(ring->maps);
     free(ring->waiting);
+    free(ring->turns);
     free(ring->used);
     free(ring);
 }
@@ -80,8 +81,9 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, u
     ring->slots = calloc(slots, sizeof *ring->slots);
     ring->maps = calloc(MAX_MAPS, sizeof *ring->maps);
     ring->waiting = calloc(slots, sizeof *ring->waiting);
+    ring->turns = calloc(slots, sizeof *ring->turns);
     ring->used = calloc(buffers, sizeof *ring->used);
-    if (!ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->used)
+    if (!ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->turns || !ring->used)
         result = -ENOMEM;
     else if (!is_recent(ring))
         result = -EOPNOTSUPP;

@@ -15,7 +15,7 @@
 static int32_t *came(ashttpd_ring *ring, int fd, int32_t start, int32_t length, int32_t *event)
 {
     struct slot *slot = &ring->slots[fd];
-    if (slot->mode == HEADS && !slot->sending) {
+    if (slot->mode == HEADS && !is_sending(slot)) {
         char *data = ring->pool + start;
         int64_t scanned = ashttpd_scan(&ring->limits, data, 0, length, data + length);
         /* With a body behind it a head is not the whole request, wherever it ends. */
@@ -166,22 +166,25 @@ static void begin(ashttpd_ring *ring)
     }
 }
 
-int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int timeout,
-                      int32_t *events)
+int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int hurry,
+                      int timeout, int32_t *events)
 {
     struct __kernel_timespec limit = { timeout / 1000, timeout % 1000 * 1000000LL };
+    struct __kernel_timespec at_once = { 0, 0 };
     struct io_uring_cqe *cqe;
     begin(ring);
     ring->room = room;
     int32_t *event = start_sends(ring, sends, numbers, events);
-    /* That sends have left is not worth a trip to Python. */
+    /* That sends or windows have left is not worth a trip to Python. */
     do {
-        int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events, &limit,
-                                                      NULL);
+        event = start_windows(ring, hurry, event);
+        int is_busy = ring->turns_count > 0;
+        int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events,
+                                                      is_busy ? &at_once : &limit, NULL);
         event = complete_all(ring, event);
-        if (result == -ETIME || result == -EINTR)
+        if ((result == -ETIME && !is_busy) || result == -EINTR)
             break;
-        if (result < 0 && result != -EBUSY && result != -EAGAIN)
+        if (result < 0 && result != -ETIME && result != -EBUSY && result != -EAGAIN)
             return result;
     } while (event == events && !ring->waiting_count && ring->fresh_count < MAX_EVENTS);
     event = tell_all_pending(ring, sends, numbers, event);

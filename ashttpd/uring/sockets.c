@@ -24,15 +24,23 @@ int ashttpd_ring_wake_by(ashttpd_ring *ring, int eventfd)
                    sizeof ring->woken, 0) ? 0 : -EAGAIN;
 }
 
+/* Makes a slot as new, but for what lists have of it. */
+static void clear(ashttpd_ring *ring, struct slot *slot)
+{
+    uint8_t waiting = slot->waiting, entered = slot->entered;
+    ring->streams -= slot->streaming;
+    memset(slot, 0, sizeof *slot);
+    slot->waiting = waiting;
+    slot->entered = entered;
+}
+
 /* Closes a socket once no operation of it is in flight. */
 static void release(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
     if (slot->receiving || slot->sending || slot->fetching)
         return;
-    uint8_t waiting = slot->waiting;
-    memset(slot, 0, sizeof *slot);
-    slot->waiting = waiting;
+    clear(ring, slot);
     close(fd);
 }
 
@@ -71,11 +79,8 @@ static int open_slot(ashttpd_ring *ring, int fd)
 {
     if ((uint32_t)fd >= ring->slot_count)
         return -EMFILE;
-    struct slot *slot = &ring->slots[fd];
-    uint8_t waiting = slot->waiting;
-    memset(slot, 0, sizeof *slot);
-    slot->waiting = waiting;
-    slot->open = 1;
+    clear(ring, &ring->slots[fd]);
+    ring->slots[fd].open = 1;
     return 0;
 }
 
