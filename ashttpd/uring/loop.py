@@ -54,6 +54,13 @@ SMALL_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 2.0
 
 
+def _hold_against_its_file(cursor: Cursor) -> None:
+    """Raise WebrootError where the file that a plan is of is not to be trusted any more."""
+    for piece in cursor.plan.body:
+        if isinstance(piece, Extent) and piece.file.revoked:
+            raise WebrootError(f"{piece.file.path} was overwritten in place")
+
+
 class Loop:
     """Serves in the thread that calls `run`; others may call `drain`."""
 
@@ -351,8 +358,7 @@ class Loop:
         try:
             self._queue(client, cursor)
         except (WebrootError, OSError) as error:
-            log.error("connection closed, the response is cut off: %s", error)
-            self._give_up(client)
+            self._cut_off(client, error)
 
     def _queue(self, client: Client, cursor: Cursor) -> None:
         """Queue bytes, a part of a file, or the first followed by the second."""
@@ -371,8 +377,7 @@ class Loop:
         if extent is None:
             self._sends += (client.fd | TELL, head, head_left)
             return
-        if extent.file.revoked:
-            raise WebrootError(f"{extent.file.path} was overwritten in place")
+        _hold_against_its_file(cursor)
         length = min(left, STINT_BYTES)
         number = self.ring.map_file(extent.file)
         self._sends += (client.fd | TELL | WITH_BODY, head, head_left)
@@ -396,7 +401,7 @@ class Loop:
         self._follow(client, client.connection.sent(self._now))
 
     def _sweep(self) -> None:
-        """Act on deadlines that have passed, and on who had its share of requests.
+        """Act on deadlines that have passed, on files to be distrusted, and on shares of requests.
 
         Requests that `_turn` answers by itself are counted there and no more: here is found who
         has reached the limit, and its next request goes to the connection, which says the end.
@@ -407,11 +412,20 @@ class Loop:
             try:
                 if client.connection.deadline <= now:
                     self._expire(client)
+                elif client.cursor is not None:
+                    _hold_against_its_file(client.cursor)
                 elif client.mode is Mode.HEADS and client.connection.ending:
                     client.mode = Mode.RAW
                     self.ring.hear(client.fd, client.mode)
+            except WebrootError as error:
+                self._cut_off(client, error)
             except Exception:
                 self._abandon(client)
+
+    def _cut_off(self, client: Client, error: Exception) -> None:
+        """Close in the middle of a plan, of which no more can be sent."""
+        log.error("connection closed, the response is cut off: %s", error)
+        self._give_up(client)
 
     def _expire(self, client: Client) -> None:
         """Act on a deadline that has passed."""
