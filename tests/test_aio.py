@@ -237,6 +237,32 @@ def test_a_stream_reads_as_far_ahead_as_its_peer_takes(file: OpenFile) -> None:
         assert most == AHEAD
 
 
+def test_a_short_stream_reads_all_of_it_at_once(pump: Pump, handle: Handle) -> None:
+    stream = pump.open(handle, 0, SHORT_BYTES)
+    assert sum(chunk.stop - chunk.start for chunk in stream._chunks) == SHORT_BYTES
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 1000, 6000])
+def test_bytes_before_a_part_of_a_file_leave_with_it(
+    queue: Queue, handle: Handle, count: int
+) -> None:
+    before, stop = memoryview(b"before:"), 5010
+    reads, receiver = Reads(queue), Receiver()
+    stream = Stream(reads, handle, 10, stop, lambda _start, _stop: True, lambda: None)
+    queue.submit()
+    eventually(lambda: bool(reads.reap()))
+    while not stream.over:
+        wanted = min(count, len(before) + stream.ready)
+        sent = stream.send(receiver.near.fileno(), count, before)
+        # A part and what is before it are one write, so one of them wakes the peer.
+        assert sent == wanted
+        before = before[sent:]
+        receiver.take()
+    assert receiver.came == b"before:" + CONTENT[10:stop]
+    assert len(reads._free) == queue.buffers
+    receiver.close()
+
+
 class Asker:
     """Wants a buffer once, notes how far another one is when it gets it, and reads nothing."""
 

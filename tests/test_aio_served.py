@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ashttpd.aio.loop import UNSENT_BYTES
 from ashttpd.aio.queue import BUFFER_BYTES, cached_pages
 from tests.conftest import NOT_COMPILED, lack_of_aio, lack_of_direct
 from tests.seccomp import refusing
@@ -52,6 +53,19 @@ def refuse(path, flags, *rest, **more):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     return usual(path, flags, *rest, **more)
 os.open = refuse
+from ashttpd.cli import main
+sys.exit(main())
+"""
+
+# What the kernel is told to take ahead for a peer is said.
+_TELLING = """
+import sys
+from ashttpd.aio import loop
+limit = loop._limit_unsent
+def limit_and_tell(fd, most):
+    limit(fd, most)
+    print("takes", most, "ahead", file=sys.stderr, flush=True)
+loop._limit_unsent = limit_and_tell
 from ashttpd.cli import main
 sys.exit(main())
 """
@@ -138,6 +152,34 @@ def test_buffered_reads_stay_in_memory_for_the_next_one(
         forget(site)
         assert_serves(server, content)
         assert cached(site) > 25 << 20
+
+
+def test_who_got_what_is_on_the_disk_is_sent_what_is_in_memory_as_everybody(
+    site: Path, vhosts: Path, content: Mapping[str, bytes]
+) -> None:
+    python = (sys.executable, "-c", _TELLING)
+    with (
+        serving(vhosts, "--model", "aio", python=python) as server,
+        server.connect() as client,
+    ):
+        forget(site)
+        assert client.get("/5m.bin").body == content["5m.bin"]
+        server.log.wait_for(rf"takes {UNSENT_BYTES} ahead")
+        site.read_bytes()
+        assert client.get("/20m.bin").body == content["20m.bin"]
+        server.log.wait_for("takes 0 ahead")
+
+
+def test_a_head_comes_with_the_first_bytes_of_a_body_off_the_disk(
+    site: Path, vhosts: Path, content: Mapping[str, bytes]
+) -> None:
+    with serving(vhosts, "--model", "dio") as server, server.connect() as client:
+        client.send(request("/5m.bin"))
+        came = client.peek()
+        assert came.startswith(b"HTTP/1.1 200 OK\r\n")
+        body = came.partition(b"\r\n\r\n")[2]
+        assert body
+        assert content["5m.bin"].startswith(body)
 
 
 @pytest.mark.parametrize("io", ["auto", "buffered", "direct"])

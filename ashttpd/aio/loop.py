@@ -31,14 +31,16 @@ HURRIED_BYTES: Final = 512 << 10
 # How long after a small answer the next one is expected.
 SMALL_SECONDS: Final = 1.0
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
-# own choice is megabytes, which for a slow peer would be read from the disk for nothing.
+# own choice is megabytes, which for a slow peer would be read from the disk for nothing. Of what is
+# in memory nothing is wasted, and each byte costs less the more of them there are.
 UNSENT_BYTES: Final = 256 << 10
 
 
-def _limit_unsent(fd: int) -> None:
+def _limit_unsent(fd: int, most: int) -> None:
+    """Have the kernel take so much of us ahead; 0 for what is its own choice."""
     peer = socket.socket(fileno=fd)
     try:
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, most)
     finally:
         peer.detach()
 
@@ -205,24 +207,37 @@ class Loop(Worker):
             self._reads.park(stream)
         return done
 
-    def _ready(self, client: Client, cursor: Cursor) -> int:
-        piece = cursor.piece
+    def _ready(self, client: Client, cursor: Cursor, most: int) -> int:
+        piece, before = cursor.piece, 0
+        offset, left = cursor.offset, cursor.left
         if not isinstance(piece, Extent):
-            return cursor.left
+            # Bytes leave with what follows them: a peer is not to be woken for its head alone.
+            following = cursor.following
+            if not isinstance(following, Extent):
+                return min(left, most)
+            piece, before = following, left
+            offset, left = piece.offset, piece.length
         if piece.file.revoked:
             raise WebrootError(f"{piece.file.path} was overwritten in place")
         stream = self._streams.get(client)
         if stream is not None and stream.over:
-            del self._streams[client]
+            self._end_stream(client)
             stream = None
         if stream is None:
             if not self._is_direct:
-                most = min(cursor.left, self._window_bytes)
-                warm = self._memory.run(piece, cursor.offset, most)
+                warm = self._memory.run(piece, offset, min(left, most))
                 if warm:
-                    return warm
-            stream = self._streams[client] = self._open_stream(client, piece, cursor.offset)
-        return stream.ready
+                    return before or warm
+            stream = self._streams[client] = self._open_stream(client, piece, offset)
+        ready = min(stream.ready, most)
+        return before + ready if ready else 0
+
+    def _end_stream(self, client: Client) -> None:
+        """Send what follows from memory."""
+        del self._streams[client]
+        if not self._is_direct and client in self._limited:
+            self._limited.remove(client)
+            _limit_unsent(client.fd, 0)
 
     def _open_stream(self, client: Client, extent: Extent, offset: int) -> Stream:
         """Read on in an extent of which the next bytes are not in memory."""
@@ -234,7 +249,7 @@ class Loop(Worker):
             raise WebrootError(str(error)) from error
         if extent.length > UNSENT_BYTES and client not in self._limited:
             self._limited.add(client)
-            _limit_unsent(client.fd)
+            _limit_unsent(client.fd, UNSENT_BYTES)
         return Stream(self._reads, handle, offset, extent.offset + extent.length, is_cold, came)
 
     def _is_cold(self, file: File, start: int, stop: int) -> bool:
@@ -242,9 +257,12 @@ class Loop(Worker):
 
     def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
         stream = self._streams.get(client)
-        if stream is None or not isinstance(cursor.piece, Extent):
+        if stream is None or stream.over:
             return super()._send_piece(client, cursor, count)
-        return stream.send(client.fd, count)
+        piece = cursor.piece
+        if isinstance(piece, Extent):
+            return stream.send(client.fd, count)
+        return stream.send(client.fd, count, memoryview(piece)[cursor.offset :])
 
     def _note(self, client: Client, cursor: Cursor) -> None:
         if cursor.plan is not COLD:

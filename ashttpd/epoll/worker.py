@@ -286,7 +286,7 @@ class Worker:
         budget = self._window_bytes
         try:
             while budget > 0 and not cursor.done:
-                wanted = min(cursor.left, budget, self._ready(client, cursor))
+                wanted = self._ready(client, cursor, budget)
                 if not wanted:
                     self._set_mode(client, Mode.PAUSED)
                     return False
@@ -315,12 +315,13 @@ class Worker:
         self._set_mode(client, Mode.WRITE)
         return False
 
-    def _ready(self, client: Client, cursor: Cursor) -> int:
-        """Return how much of a plan's piece can be sent now without waiting for a file, in bytes.
+    def _ready(self, client: Client, cursor: Cursor, most: int) -> int:
+        """Return how much of a plan can be sent at once without waiting for a file, in bytes.
 
-        Where it is none, somebody calls `_go_on` once it is some. Raises WebrootError.
+        It is about `most`. Where it is none, somebody calls `_go_on` once it is some. Raises
+        WebrootError.
         """
-        return cursor.left
+        return min(cursor.left, most)
 
     def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
         """Send at most `count` bytes; returns how many left. Raises as SendBody does."""

@@ -102,3 +102,9 @@ class Cursor:
     def piece(self) -> Piece:
         """What the next bytes, from `offset`, are of: the head, or a piece of the body."""
         return self.plan.head if self.number < 0 else self.plan.body[self.number]
+
+    @property
+    def following(self) -> Piece | None:
+        """What comes behind the piece."""
+        number = self.number + 1
+        return self.plan.body[number] if number < len(self.plan.body) else None

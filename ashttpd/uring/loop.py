@@ -370,9 +370,9 @@ class Loop:
             extent, offset, left = piece, cursor.offset, cursor.left
         else:
             head, head_left = id(piece) + cursor.offset, cursor.left
-            following = cursor.plan.body[cursor.number + 1 : cursor.number + 2]
-            if following and isinstance(following[0], Extent):
-                extent = following[0]
+            following = cursor.following
+            if isinstance(following, Extent):
+                extent = following
                 offset, left = extent.offset, extent.length
         if extent is None:
             self._sends += (client.fd | TELL, head, head_left)
