@@ -7,19 +7,22 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ashttpd.aio.files import REMEMBER_SECONDS, Files, Handle, Io, Memory, open_direct
-from ashttpd.aio.loop import Loop
+from ashttpd.aio.loop import HURRIED_LATE, Loop
 from ashttpd.aio.queue import BUFFER_BYTES, Queue, cached_pages
 from ashttpd.aio.reads import AHEAD, SHORT_BYTES, Chunk, Fetch, Reads, Stream
 from ashttpd.aio.warmer import Warmer
+from ashttpd.cold import Late
+from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import KIND_SHIFT, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
+from ashttpd.http.connection import Connection
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Extent, File, Plan
@@ -544,3 +547,24 @@ def test_small_answers_leave_first_and_who_waits_for_a_large_one_is_not_heard_me
     loop.clients.clear()
     receiver.close()
     other.close()
+
+
+def test_answers_off_the_disk_are_made_few_at_a_time_while_others_ask_for_small_ones(
+    queue: Queue, file: OpenFile
+) -> None:
+    source, limits = TwoAnswers(file), Limits()
+    loop = Loop(FakeSockets(), source, limits, None, queue, Files(Io.AUTO), lambda *_: None)
+    answered: list[Client] = []
+    clients = [Client(fd, Connection(loop._scan, source, limits, 0.0)) for fd in range(9)]
+    late = Mock(spec=Late)
+    for client in clients:
+        client.mode = Mode.PAUSED
+        loop._fetches[client] = Fetch(loop._reads, Files(Io.AUTO).handle(file), 0, 1, lambda: None)
+        loop._fetched.append((client, late))
+    del loop._fetches[clients[0]]  # it is gone
+    with patch.object(loop, "_answer_with", lambda client, late: answered.append(client)):
+        loop._answer_late(hurry=True)
+        assert answered == clients[1:HURRIED_LATE]
+        loop._answer_late(hurry=False)
+    assert answered == clients[1:]
+    assert not loop._fetched

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -28,6 +29,8 @@ SMALL_BYTES: Final = 64 << 10
 # What of large bodies is sent before those who ask for small ones are heard again, as long as there
 # are any; else it is as much as is cheapest.
 HURRIED_BYTES: Final = 512 << 10
+# How many answers that waited for a disk are made before them: each takes as long as ten others.
+HURRIED_LATE: Final = 2
 # How long after a small answer the next one is expected.
 SMALL_SECONDS: Final = 1.0
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
@@ -73,6 +76,8 @@ class Loop(Worker):
         self._small_until = 0.0
         self._streams: dict[Client, Stream] = {}
         self._fetches: dict[Client, Fetch] = {}
+        # Those of them that have ended, with what they were for.
+        self._fetched: deque[tuple[Client, Late]] = deque()
         # Whose kernel has been told of UNSENT_BYTES.
         self._limited: set[Client] = set()
         sockets.wake_by(queue.eventfd)
@@ -88,21 +93,24 @@ class Loop(Worker):
         self._queue.close()
 
     def _turn(self, timeout: float) -> bool:
-        if self._large:
+        if self._large or self._fetched:
             timeout = 0
         elif self._queue.waiting:
             timeout = min(timeout, PAUSE_SECONDS)
         has_small = super()._turn(timeout)
         if has_small:
             self._small_until = self._now.monotonic + SMALL_SECONDS
-        if self._large and has_small:
+        if (self._large or self._fetched) and has_small:
             # Small answers do not wait for large ones, but those for no more than a turn.
             has_small = super()._turn(0)
         if self._has_read or self._queue.waiting:
             self._has_read = False
             self._reap()
+        hurry = self._now.monotonic < self._small_until
+        if self._fetched:
+            self._answer_late(hurry=hurry)
         if self._large:
-            self._send_large()
+            self._send_large(hurry=hurry)
         self._queue.submit()
         self._memory.renew(self._now.second.epoch)
         return has_small
@@ -128,9 +136,15 @@ class Loop(Worker):
         except Exception:
             self._abandon(client)
 
-    def _send_large(self) -> None:
+    def _answer_late(self, *, hurry: bool) -> None:
+        """Answer those whose answers took something from a disk that has come."""
+        for _ in range(min(HURRIED_LATE, len(self._fetched)) if hurry else len(self._fetched)):
+            client, late = self._fetched.popleft()
+            if client in self._fetches:  # it may be gone
+                self._came(client, partial(self._answer_with, late=late))
+
+    def _send_large(self, *, hurry: bool) -> None:
         """Send of large bodies what a turn has room for; the others are first in the next one."""
-        hurry = self._now.monotonic < self._small_until
         room = self._window_bytes = HURRIED_BYTES if hurry else WINDOW_BYTES
         while room > 0 and self._large:
             client = next(iter(self._large))
@@ -157,12 +171,11 @@ class Loop(Worker):
     def _fetch(self, client: Client, late: Late) -> None:
         """Have the kernel read what an answer needs."""
         needed = late.needed
-        go_on = partial(self._fetched, late=late)
         handle = self._files.handle(needed.file)
-        came = partial(self._came, client, go_on)
+        came = partial(self._fetched.append, (client, late))
         self._fetches[client] = Fetch(self._reads, handle, needed.offset, needed.length, came)
 
-    def _fetched(self, client: Client, late: Late) -> None:
+    def _answer_with(self, client: Client, late: Late) -> None:
         """Answer now, or fetch what else it takes."""
         needed = late.needed
         fetched = True
