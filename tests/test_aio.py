@@ -441,6 +441,29 @@ def test_what_was_thrown_out_of_memory_is_not_there_and_looking_brings_nothing_i
     os.close(file.fd)
 
 
+def test_what_was_missed_is_looked_at_by_reading_it_once_and_then_counted(tmp_path: Path) -> None:
+    if lack := lack_of_direct():
+        skip_for_lack(lack)
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    file = OpenFile(path)
+    try:
+        cached_pages(file.fd, 0, 1)
+    except OSError as error:
+        skip_for_lack(f"cachestat: {error}")
+    open_direct(file)  # has it written
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    memory = Memory(bring_nothing)
+    assert not memory.has(file, 0, BUFFER_BYTES)
+    os.pread(file.fd, 2 * BUFFER_BYTES, 0)
+    with patch("os.preadv", wraps=os.preadv) as looks:
+        for second in range(1, 4):
+            memory.renew(second)
+            assert memory.has(file, 0, BUFFER_BYTES)
+            assert looks.call_count == 1
+    os.close(file.fd)
+
+
 def test_what_is_missed_again_later_is_brought_in_and_what_was_long_ago_is_not(
     tmp_path: Path,
 ) -> None:

@@ -129,6 +129,9 @@ class Memory:
         missed = self._missed.get(key, self._missed_before.get(key))
         if self._has(file, offset, length, missed is not None):
             known[key] = file
+            # It has been read once, so from now on counting is enough again.
+            self._missed.pop(key, None)
+            self._missed_before.pop(key, None)
             return True
         if missed not in (None, self._epoch):
             self._bring_in(file, offset, length)
