@@ -267,7 +267,7 @@ def test_bytes_before_a_part_of_a_file_leave_with_it(
 
 
 class Asker:
-    """Wants a buffer once, notes how far another one is when it gets it, and reads nothing."""
+    """Wants a buffer once, notes whether another one had its turn before, and reads nothing."""
 
     closed = False
 
@@ -294,7 +294,7 @@ def test_who_has_little_to_read_goes_before_those_who_have_much(
     notes: list[bool] = []
     streams: list[Stream] = []
     for _ in range(40):
-        pump.reads.want(Asker(notes, lambda: bool(streams[0]._chunks)), is_long=True)
+        pump.reads.want(Asker(notes, lambda: streams[0]._read > 0), is_long=True)
     streams.append(pump.open(handle, 0, size))
     pump.finish(*busy, *streams)
     assert len(notes) == 40
