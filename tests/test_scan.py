@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
+from itertools import product
 
 import pytest
 
@@ -398,6 +399,21 @@ def test_a_bad_head_ends_the_connection_with_one_answer(
     assert sent == [refuse(ANSWERS[fault][0]).at(NOW.second).head]
     assert want is Want.SHUTDOWN
     assert source.keys == []
+
+
+@pytest.mark.parametrize("size", range(1, 20))
+def test_any_byte_is_allowed_or_not_wherever_in_a_value_it_stands(scan: Scan, size: int) -> None:
+    for place, byte in product(range(size), range(256)):
+        if byte == ord("\n"):  # ends the line
+            continue
+        value = bytearray(b"v" * size)
+        value[place] = byte
+        head = get(b"name:" + value)
+        if byte == 0x09 or (byte >= 0x20 and byte != 0x7F):
+            assert scan(head, 0) == (len(head), b"1k-GET /\nHa\n")
+        else:
+            with pytest.raises(HTTPError, match=ANSWERS[Fault.BAD_FIELD_VALUE][1]):
+                scan(head, 0)
 
 
 def test_every_fault_has_a_case_and_an_answer() -> None:
