@@ -145,6 +145,7 @@ def _make_engine(
             log.info("model threads, since uring cannot be had: %s", error)
         else:
             log.info("model uring")
+            watch.on_change = uring.distrust
             return uring
     send_body = SEND_BODY[config.io or MODELS["threads"][0]]
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)

@@ -108,6 +108,8 @@ class Watch:
         self._news: list[str] = []
         # Raises WebrootError for an open webroot that is not to be served.
         self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
+        # Told that the sites have changed, before anybody else is.
+        self.on_change: Callable[[], None] = lambda: None
         self._set(Sites({}))
 
     def _set(self, sites: Sites) -> None:
@@ -143,6 +145,7 @@ class Watch:
             self._set(
                 Sites({n: e.webroot for n, e in self._entries.items() if e.webroot is not None})
             )
+            self.on_change()
         for line in self._news:
             log.info("%s", line)
         self._news.clear()

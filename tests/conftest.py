@@ -2,9 +2,10 @@
 
 import os
 import random
+import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +18,7 @@ from ashttpd.http.limits import Limits
 from ashttpd.uring.ring import Ring
 from fuzz import profiles
 from tests.browser import Browser, browsing, find_chromium
+from tests.rings import Backed, Driver, MakeFile, MakeRing
 from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
 
 # Before any property is defined, which is when hypothesis looks at it.
@@ -158,3 +160,37 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert program is not None
     with browsing(program, tmp_path_factory.mktemp("browser") / "profile") as running:
         yield running
+
+
+@pytest.fixture
+def make_ring() -> Iterator[MakeRing]:
+    """Makes rings of any size, and holds that they leave no operation behind."""
+    with ExitStack() as stack:
+        drivers: list[Driver] = []
+
+        def make(**sizes: int) -> Driver:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
+            try:
+                ring = Ring(Limits(), **sizes)
+            except UnusableError as error:
+                skip_for_lack(str(error))
+            driver = Driver(ring, listener)
+            drivers.append(driver)
+            return driver
+
+        yield make
+        for driver in drivers:
+            driver.close()
+
+
+@pytest.fixture
+def backed(tmp_path: Path) -> Iterator[MakeFile]:
+    """Makes a file with some content."""
+    with ExitStack() as stack:
+
+        def make_file(content: bytes) -> Backed:
+            file = Backed(tmp_path / "file", content)
+            stack.callback(os.close, file.fd)
+            return file
+
+        yield make_file

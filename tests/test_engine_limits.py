@@ -167,6 +167,25 @@ def test_the_last_request_of_a_connection_is_told_so(engine: Engine, site_vhosts
             assert client.read_rest() == b""
 
 
+def test_who_goes_on_asking_is_kept_and_who_stops_is_closed(
+    engine: Engine, site_vhosts: Path
+) -> None:
+    with (
+        engine.serving(site_vhosts, "--idle-seconds", "1", "--head-seconds", "1") as server,
+        server.connect() as client,
+    ):
+        start = time.monotonic()
+
+        def has_asked_for_long() -> bool:
+            assert client.get("/hello.txt").body == HELLO
+            # Idle connections are looked for once a second: twice by now.
+            return time.monotonic() - start > 2.2
+
+        eventually(has_asked_for_long)
+        assert client.read_rest() == b""
+        assert time.monotonic() - start > 3.2
+
+
 def test_requests_of_a_connection_are_not_counted_with_those_of_another(
     engine: Engine, site_vhosts: Path
 ) -> None:

@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -25,155 +24,16 @@ from ashttpd.uring.ring import (
     Ring,
     SetupFlag,
 )
-from tests.servers import eventually, request, skip_for_lack
+from tests.rings import Backed, MakeFile, MakeRing, read_all
+from tests.servers import request
 
 MANY = 40
 # More than the kernel keeps for a peer that reads nothing.
 LARGE = bytes(32 << 20)
 
 
-class Driver:
-    """Turns a ring and writes down what happened, until a test has seen enough."""
-
-    def __init__(self, ring: Ring, listener: socket.socket) -> None:
-        self.ring = ring
-        self.listener = listener
-        self.accepted: list[int] = []
-        self.owned: set[int] = set()
-        self.came: dict[int, bytes] = {}
-        self.keys: list[bytes] = []
-        self.refused: list[int] = []
-        self.told: list[tuple[Kind, int, int]] = []
-        ring.enable()
-        ring.listen(listener.fileno())
-
-    def turn(self, sends: list[int] | None = None, timeout: float = 0.01) -> None:
-        for tag, start, length, key_length in self.ring.turn(sends or [], timeout):
-            kind, fd = Kind(tag >> KIND_SHIFT), tag & DESCRIPTOR_MASK
-            stop = start + length
-            if kind is Kind.ACCEPTED:
-                self.accepted.append(fd)
-                self.owned.add(fd)
-                self.came[fd] = b""
-            elif kind in (Kind.HEAD, Kind.DATA):
-                self.came[fd] += self.ring.came[start:stop]
-                if kind is Kind.HEAD:
-                    self.keys.append(self.ring.came[stop : stop + key_length])
-            elif kind is Kind.REFUSED:
-                self.refused.append(length)
-                if length != -errno.ECANCELED:
-                    self.ring.listen(fd)
-            else:
-                self.told.append((kind, fd, start if kind is Kind.PENDING else length))
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        def turned() -> bool:
-            self.turn()
-            return condition()
-
-        eventually(turned)
-
-    def drop(self, fd: int) -> bool:
-        self.owned.remove(fd)
-        return self.ring.drop(fd)
-
-    def close(self) -> None:
-        for fd in list(self.owned):
-            self.drop(fd)
-        self.until(lambda: self.ring.in_flight == 0)
-        self.ring.close()
-
-    def connect(self, receive_bytes: int | None = None) -> socket.socket:
-        client = socket.socket()
-        client.settimeout(20)
-        if receive_bytes is not None:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        client.connect(self.listener.getsockname())
-        return client
-
-    def accept(self, receive_bytes: int | None = None) -> tuple[socket.socket, int]:
-        """Connect, and return both ends."""
-        before = len(self.accepted)
-        client = self.connect(receive_bytes)
-        self.until(lambda: len(self.accepted) > before)
-        return client, self.accepted[-1]
-
-    def receive(self, client: socket.socket, count: int) -> bytes:
-        """Read so many bytes that are sent while we turn."""
-        received = bytearray()
-        client.setblocking(False)
-
-        def has_all() -> bool:
-            try:
-                received.extend(client.recv(count - len(received)))
-            except BlockingIOError:
-                return False
-            return len(received) == count
-
-        self.until(has_all)
-        return bytes(received)
-
-    def of(self, kind: Kind, fd: int) -> list[int]:
-        """What was told of a kind for a socket."""
-        return [value for known, number, value in self.told if (known, number) == (kind, fd)]
-
-
-Make = Callable[..., Driver]
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Makes rings of any size, and holds that they leave no operation behind."""
-    with ExitStack() as stack:
-        drivers: list[Driver] = []
-
-        def make_driver(**sizes: int) -> Driver:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
-            try:
-                ring = Ring(Limits(), **sizes)
-            except UnusableError as error:
-                skip_for_lack(str(error))
-            driver = Driver(ring, listener)
-            drivers.append(driver)
-            return driver
-
-        yield make_driver
-        for driver in drivers:
-            driver.close()
-
-
-class Backed:
-    """A file as plans have them."""
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        path.write_bytes(content)
-        self.path = str(path)
-        self.fd = os.open(path, os.O_RDWR)
-        self.revoked = False
-
-
-@pytest.fixture
-def backed(tmp_path: Path) -> Iterator[Callable[[bytes], Backed]]:
-    with ExitStack() as stack:
-
-        def make_file(content: bytes) -> Backed:
-            file = Backed(tmp_path / "file", content)
-            stack.callback(os.close, file.fd)
-            return file
-
-        yield make_file
-
-
-def read_all(client: socket.socket, count: int) -> bytes:
-    """Read so many bytes, or fewer where the connection ends."""
-    data = bytearray()
-    while len(data) < count and (more := client.recv(count - len(data))):
-        data += more
-    return bytes(data)
-
-
-def test_a_whole_head_comes_with_its_key_and_anything_else_as_data(make: Make) -> None:
-    driver = make()
+def test_a_whole_head_comes_with_its_key_and_anything_else_as_data(make_ring: MakeRing) -> None:
+    driver = make_ring()
     head = request("/x")
     with closing(driver.connect()) as client:
         client.send(head)
@@ -191,8 +51,8 @@ def test_a_whole_head_comes_with_its_key_and_anything_else_as_data(make: Make) -
         driver.until(lambda: len(driver.keys) == 2)
 
 
-def test_a_head_is_answered_before_anything_else_of_its_socket_is_told(make: Make) -> None:
-    driver = make()
+def test_a_head_is_answered_before_anything_else_of_its_socket_is_told(make_ring: MakeRing) -> None:
+    driver = make_ring()
     with closing(driver.connect()) as client:
         client.send(request("/x"))
         driver.until(lambda: len(driver.keys) == 1)
@@ -203,8 +63,8 @@ def test_a_head_is_answered_before_anything_else_of_its_socket_is_told(make: Mak
         driver.until(lambda: driver.of(Kind.END, driver.accepted[0]) == [0])
 
 
-def test_with_all_buffers_full_sockets_wait_and_nothing_is_lost(make: Make) -> None:
-    driver = make(buffers=2)
+def test_with_all_buffers_full_sockets_wait_and_nothing_is_lost(make_ring: MakeRing) -> None:
+    driver = make_ring(buffers=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
         driver.until(lambda: len(driver.accepted) == MANY)
@@ -214,8 +74,8 @@ def test_with_all_buffers_full_sockets_wait_and_nothing_is_lost(make: Make) -> N
         driver.until(lambda: all(came == data for came in driver.came.values()))
 
 
-def test_more_sends_than_the_submission_queue_has_room_for_all_leave(make: Make) -> None:
-    driver = make(entries=2)
+def test_more_sends_than_the_submission_queue_has_room_for_all_leave(make_ring: MakeRing) -> None:
+    driver = make_ring(entries=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
         driver.until(lambda: len(driver.accepted) == MANY)
@@ -226,8 +86,8 @@ def test_more_sends_than_the_submission_queue_has_room_for_all_leave(make: Make)
         assert driver.told == []
 
 
-def test_more_completions_than_their_queue_has_room_for_all_come(make: Make) -> None:
-    driver = make(entries=2, completions=2)
+def test_more_completions_than_their_queue_has_room_for_all_come(make_ring: MakeRing) -> None:
+    driver = make_ring(entries=2, completions=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(driver.connect())) for _ in range(MANY)]
         driver.until(lambda: len(driver.accepted) == MANY)
@@ -244,8 +104,8 @@ def test_more_completions_than_their_queue_has_room_for_all_come(make: Make) -> 
             driver.until(partial(all_is_done, number))
 
 
-def test_what_a_peer_does_not_take_at_once_is_told_and_leaves_wholly(make: Make) -> None:
-    driver = make()
+def test_what_a_peer_does_not_take_at_once_is_told_and_leaves_wholly(make_ring: MakeRing) -> None:
+    driver = make_ring()
     client, fd = driver.accept(receive_bytes=4096)
     with client:
         driver.turn([fd, id(LARGE), len(LARGE)])
@@ -258,9 +118,9 @@ def test_what_a_peer_does_not_take_at_once_is_told_and_leaves_wholly(make: Make)
 
 
 def test_a_peer_that_resets_amid_a_send_is_told_and_its_number_can_be_anothers(
-    make: Make,
+    make_ring: MakeRing,
 ) -> None:
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept(receive_bytes=4096)
     driver.turn([fd | TELL, id(LARGE), len(LARGE)])
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -276,9 +136,9 @@ def test_a_peer_that_resets_amid_a_send_is_told_and_its_number_can_be_anothers(
 
 
 def test_a_socket_dropped_amid_a_send_keeps_its_number_until_nothing_of_it_is_in_flight(
-    make: Make,
+    make_ring: MakeRing,
 ) -> None:
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept(receive_bytes=4096)
     with client:
         driver.turn([fd | TELL, id(LARGE), len(LARGE)])
@@ -294,8 +154,8 @@ def test_a_socket_dropped_amid_a_send_keeps_its_number_until_nothing_of_it_is_in
         assert len(read_all(client, len(LARGE))) < len(LARGE)
 
 
-def test_a_dropped_socket_ignores_what_was_queued_for_it(make: Make) -> None:
-    driver = make()
+def test_a_dropped_socket_ignores_what_was_queued_for_it(make_ring: MakeRing) -> None:
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         answer = b"an answer"
@@ -304,8 +164,8 @@ def test_a_dropped_socket_ignores_what_was_queued_for_it(make: Make) -> None:
         assert client.recv(100) == b""
 
 
-def test_a_deafened_socket_is_not_read_until_it_is_heard_again(make: Make) -> None:
-    driver = make()
+def test_a_deafened_socket_is_not_read_until_it_is_heard_again(make_ring: MakeRing) -> None:
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         driver.ring.deafen(fd)
@@ -318,12 +178,10 @@ def test_a_deafened_socket_is_not_read_until_it_is_heard_again(make: Make) -> No
         driver.until(lambda: driver.came[fd] == b"bytes")
 
 
-def test_a_part_of_a_file_follows_a_head_in_one_send(
-    make: Make, backed: Callable[[bytes], Backed]
-) -> None:
+def test_a_part_of_a_file_follows_a_head_in_one_send(make_ring: MakeRing, backed: MakeFile) -> None:
     content = os.urandom(700_000)
     file = backed(content)
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
@@ -338,13 +196,13 @@ def test_a_part_of_a_file_follows_a_head_in_one_send(
 
 
 def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
-    make: Make, backed: Callable[[bytes], Backed]
+    make_ring: MakeRing, backed: MakeFile
 ) -> None:
     content = os.urandom(400_000)
     file = backed(content)
     os.fsync(file.fd)
     os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
@@ -354,10 +212,10 @@ def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
 
 
 def test_what_is_larger_than_a_window_comes_whole_and_is_told_once(
-    make: Make, backed: Callable[[bytes], Backed]
+    make_ring: MakeRing, backed: MakeFile
 ) -> None:
     content = os.urandom(5 * WINDOW_BYTES + 12_345)
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         file = backed(content)  # whose map lives as long as it does
@@ -370,27 +228,30 @@ def test_what_is_larger_than_a_window_comes_whole_and_is_told_once(
 
 @pytest.mark.parametrize("hurry", [False, True])
 def test_windows_of_many_are_sent_in_turn(
-    make: Make, backed: Callable[[bytes], Backed], hurry: bool
+    make_ring: MakeRing, backed: MakeFile, hurry: bool
 ) -> None:
     content = os.urandom(2 * WINDOW_BYTES)
-    driver = make()
+    driver = make_ring()
     file = backed(content)  # whose map lives as long as it does
     number = driver.ring.map_file(file)
     with ExitStack() as stack:
-        first, fd = driver.accept()
+        first, first_fd = driver.accept()
         stack.enter_context(first)
-        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
+        driver.turn([first_fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
         assert driver.receive(first, len(content)) == content, "now it is mapped in"
         driver.until(lambda: len(driver.told) == 1)
         driver.told.clear()
+        small = b"a small answer"
         clients = dict(driver.accept()[::-1] for _ in range(20))
         sends: list[int] = []
         for fd, client in clients.items():
             stack.enter_context(client)
             sends += [fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0]
+        if hurry:  # since somebody is sent a small answer
+            driver.turn([first_fd, id(small), len(small)])
         done: list[int] = []
         while not done:
-            for tag, _start, length, _key in driver.ring.turn(sends, 1, hurry=hurry):
+            for tag, _start, length, _key in driver.ring.turn(sends, 1):
                 assert (Kind(tag >> KIND_SHIFT), length) == (Kind.SENT, len(content))
                 done.append(tag & DESCRIPTOR_MASK)
             sends.clear()
@@ -404,10 +265,10 @@ def test_windows_of_many_are_sent_in_turn(
 
 
 def test_who_is_dropped_while_others_are_sent_windows_is_closed_at_once_and_its_number_is_free(
-    make: Make, backed: Callable[[bytes], Backed]
+    make_ring: MakeRing, backed: MakeFile
 ) -> None:
     content = os.urandom(3 * WINDOW_BYTES)
-    driver = make()
+    driver = make_ring()
     file = backed(content)  # whose map lives as long as it does
     number = driver.ring.map_file(file)
     slow, first = driver.accept(receive_bytes=4096)
@@ -427,10 +288,10 @@ def test_who_is_dropped_while_others_are_sent_windows_is_closed_at_once_and_its_
 
 
 def test_a_file_truncated_under_us_fails_the_send_and_kills_nobody(
-    make: Make, backed: Callable[[bytes], Backed]
+    make_ring: MakeRing, backed: MakeFile
 ) -> None:
     file = backed(bytes(300_000))
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
@@ -440,10 +301,10 @@ def test_a_file_truncated_under_us_fails_the_send_and_kills_nobody(
 
 
 def test_a_file_truncated_after_it_was_found_in_memory_fails_the_send_too(
-    make: Make, backed: Callable[[bytes], Backed]
+    make_ring: MakeRing, backed: MakeFile
 ) -> None:
     file = backed(bytes(300_000))
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
@@ -455,11 +316,9 @@ def test_a_file_truncated_after_it_was_found_in_memory_fails_the_send_too(
         driver.until(lambda: driver.of(Kind.SENT, fd)[-1:] == [-errno.EFAULT])
 
 
-def test_a_part_that_is_not_of_the_file_is_not_sent(
-    make: Make, backed: Callable[[bytes], Backed]
-) -> None:
+def test_a_part_that_is_not_of_the_file_is_not_sent(make_ring: MakeRing, backed: MakeFile) -> None:
     file = backed(bytes(1000))
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         number = driver.ring.map_file(file)
@@ -470,11 +329,11 @@ def test_a_part_that_is_not_of_the_file_is_not_sent(
         assert driver.told.pop() == (Kind.SENT, fd, -errno.EFAULT)
 
 
-def test_what_is_fetched_is_in_memory_then(make: Make, backed: Callable[[bytes], Backed]) -> None:
+def test_what_is_fetched_is_in_memory_then(make_ring: MakeRing, backed: MakeFile) -> None:
     file = backed(os.urandom(100_000))
     os.fsync(file.fd)
     os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    driver = make()
+    driver = make_ring()
     client, fd = driver.accept()
     with client:
         driver.ring.fetch(fd, file, 5000, 80_000)
@@ -482,8 +341,8 @@ def test_what_is_fetched_is_in_memory_then(make: Make, backed: Callable[[bytes],
         assert os.preadv(file.fd, [bytearray(80_000)], 5000, os.RWF_NOWAIT) == 80_000
 
 
-def test_a_map_goes_with_its_file(make: Make, tmp_path: Path) -> None:
-    driver = make()
+def test_a_map_goes_with_its_file(make_ring: MakeRing, tmp_path: Path) -> None:
+    driver = make_ring()
     path = tmp_path / "file"
     file = Backed(path, bytes(1000))
     number = driver.ring.map_file(file)
@@ -497,8 +356,8 @@ def test_a_map_goes_with_its_file(make: Make, tmp_path: Path) -> None:
     os.close(other.fd)
 
 
-def test_another_thread_can_end_the_wait(make: Make) -> None:
-    driver = make()
+def test_another_thread_can_end_the_wait(make_ring: MakeRing) -> None:
+    driver = make_ring()
     driver.ring.wake()
     driver.turn(timeout=20)
     driver.ring.wake()
@@ -506,8 +365,8 @@ def test_another_thread_can_end_the_wait(make: Make) -> None:
     assert [kind for kind, _fd, _value in driver.told] == [Kind.WAKE, Kind.WAKE]
 
 
-def test_a_listener_is_no_longer_accepted_from_once_told(make: Make) -> None:
-    driver = make()
+def test_a_listener_is_no_longer_accepted_from_once_told(make_ring: MakeRing) -> None:
+    driver = make_ring()
     driver.ring.unlisten(driver.listener.fileno())
     driver.until(lambda: driver.refused == [-errno.ECANCELED])
     with closing(driver.connect()):
@@ -516,8 +375,8 @@ def test_a_listener_is_no_longer_accepted_from_once_told(make: Make) -> None:
         assert driver.accepted == []
 
 
-def test_a_child_gets_nothing_of_a_ring(make: Make) -> None:
-    make()
+def test_a_child_gets_nothing_of_a_ring(make_ring: MakeRing) -> None:
+    make_ring()
     assert "[io_uring]" in Path("/proc/self/maps").read_text()
     reader, writer = os.pipe()
     child = os.fork()
@@ -557,10 +416,10 @@ class OldKernel:
     ],
 )
 def test_an_older_kernel_gets_the_best_flags_that_it_takes(
-    make: Make, monkeypatch: pytest.MonkeyPatch, unknown: SetupFlag, best: SetupFlag
+    make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch, unknown: SetupFlag, best: SetupFlag
 ) -> None:
     monkeypatch.setattr(ring_module, "lib", OldKernel(unknown))
-    driver = make()
+    driver = make_ring()
     assert driver.ring.flags == best
     client, fd = driver.accept()
     with client:
@@ -578,8 +437,8 @@ def test_a_kernel_that_takes_no_flags_is_too_old(monkeypatch: pytest.MonkeyPatch
         Ring(Limits())
 
 
-def test_what_comes_while_a_plan_is_pending_is_never_a_head(make: Make) -> None:
-    driver = make()
+def test_what_comes_while_a_plan_is_pending_is_never_a_head(make_ring: MakeRing) -> None:
+    driver = make_ring()
     client, fd = driver.accept(receive_bytes=4096)
     with client:
         client.send(request("/x"))
@@ -601,9 +460,9 @@ def test_what_comes_while_a_plan_is_pending_is_never_a_head(make: Make) -> None:
 
 
 def test_sends_whose_ends_are_told_behind_hundreds_of_newcomers_are_pending_until_then(
-    make: Make,
+    make_ring: MakeRing,
 ) -> None:
-    driver = make()
+    driver = make_ring()
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(driver.connect())) for _ in range(1000)]
         for client in clients:

@@ -106,3 +106,21 @@ def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(
     assert "Socket errors" not in report, report
     assert "Non-2xx" not in report, report
     assert "requests in" in report, report
+
+
+def test_once_a_swap_is_told_nobody_gets_the_old_however_often_it_was_asked_for(
+    swapped: Server, webroots: dict[str, Path]
+) -> None:
+    with swapped.connect() as client:
+        for swap in range(4):
+            old, new = (("one", "second"), ("second", "one"))[swap % 2]
+            put(swapped.vhosts, "__default__", webroots[new])
+            either = (VERSIONS[old]["page.html"], VERSIONS[new]["page.html"])
+
+            def is_told(swaps: int = swap + 1, either: tuple[bytes, bytes] = either) -> bool:
+                assert client.get("/page.html").body in either
+                return swapped.log.text.count("__default__: replaced") == swaps
+
+            # Asked over and over, so that within the second it is answered from nearest at hand.
+            eventually(is_told)
+            assert client.get("/page.html").body == VERSIONS[new]["page.html"]

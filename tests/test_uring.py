@@ -79,6 +79,18 @@ def test_peers_that_come_and_go_at_random_leave_nothing_behind(
     assert loop.kept == 0
 
 
+def test_answers_that_the_ring_gave_by_itself_are_counted(
+    engine_and_port: tuple[UringEngine, int], content: Mapping[str, bytes]
+) -> None:
+    engine, port = engine_and_port
+    with Client(port) as client:
+        for _ in range(50):
+            assert client.get("/hello.txt").body == content["hello.txt"]
+        (other,) = engine.loop.clients.values()
+        eventually(lambda: other.connection.requests == 50)
+        assert engine.loop.ring.take_activity(other.fd)[0] == 0
+
+
 def test_who_asks_for_more_than_it_takes_is_not_listened_to(
     engine_and_port: tuple[UringEngine, int],
 ) -> None:

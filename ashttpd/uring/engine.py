@@ -48,6 +48,10 @@ class UringEngine:
         """Begin to serve; returns at once."""
         self._thread.start()
 
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+        self.loop.distrust()
+
     def drain(self, seconds: float) -> bool:
         """Take no more connections, finish what is under way, and return when all has ended.
 

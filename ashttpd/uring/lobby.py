@@ -28,14 +28,19 @@ class Lobby:
         limits: Limits,
         clients: Mapping[int, Client],
         serve: Callable[[int], None],
+        settle: Callable[[Client], None],
         close: Callable[[Client], None],
     ) -> None:
-        """Start empty; `serve` makes a socket a client, `close` ends one that is idle."""
+        """Start empty; `serve` makes a socket a client, `close` ends one that is idle.
+
+        `settle` has a client's connection know how long it has been idle.
+        """
         self._most = limits.max_connections
         self._most_per_address = limits.max_connections_per_address
         self._addresses = Addresses(self._most_per_address, clients.__contains__)
         self._clients = clients
         self._serve = serve
+        self._settle = settle
         self._close = close
         self._refusals = Refusals()
         self._waiting: deque[int] = deque()
@@ -81,6 +86,8 @@ class Lobby:
                 self._serve(fd)
 
     def _make_room(self, now: float) -> None:
+        for client in self._clients.values():
+            self._settle(client)
         connections = [client.connection for client in self._clients.values()]
         count = max(1, len(connections) // _ROOM_SHARE)
         before = choose_idle(connections, count, now)

@@ -30,6 +30,7 @@ from ashttpd.uring.listening import Listening
 from ashttpd.uring.lobby import Lobby
 from ashttpd.uring.ring import (
     DESCRIPTOR_MASK,
+    HOT,
     KIND_SHIFT,
     LAST,
     TELL,
@@ -48,8 +49,6 @@ log = logging.getLogger(__name__)
 MAX_WAITING_BYTES: Final = 64 << 10
 # What the ring is given of a body at a time; in between, we look whether its file is still good.
 STINT_BYTES: Final = 8 << 20
-# How long after a small answer the next one is expected.
-SMALL_SECONDS: Final = 1.0
 # How long the kernel may take to end what was cancelled; a disk may hold it up.
 CLOSE_SECONDS: Final = 2.0
 
@@ -85,15 +84,16 @@ class Loop:
         self._limits = limits
         self._access_log = access_log
         self._scan = make_scan(limits)
-        self._lobby = Lobby(limits, self.clients, self._welcome, self._give_up)
+        self._lobby = Lobby(limits, self.clients, self._welcome, self._settle, self._give_up)
         self._sends: list[int] = []
         self._queued: list[Plan] = []
         self._sent: list[Plan] = []
+        # What the ring answers with by itself in this second.
+        self._hot: list[Plan] = []
+        self._sent_hot = self._hot
         self._drain_deadline: float | None = None
         self._now = read_clocks()
         self._next_sweep = self._now.monotonic + SWEEP_SECONDS
-        # Until then, further small answers are expected.
-        self._small_until = 0.0
 
     @property
     def kept(self) -> int:
@@ -103,7 +103,12 @@ class Loop:
     def drain(self, deadline: float) -> None:
         """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
         self._drain_deadline = deadline
+        self.ring.distrust()
         self.ring.wake()
+
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+        self.ring.distrust()
 
     def run(self) -> None:
         """Serve until drained, and close everything."""
@@ -142,59 +147,61 @@ class Loop:
     def _turn(self, timeout: float) -> None:
         """Send what is queued, wait for at most `timeout` seconds, and answer what came."""
         ring, clients = self.ring, self.clients
-        hurry = self._now.monotonic < self._small_until
-        events = ring.turn(self._sends, timeout, self._lobby.room, hurry=hurry)
+        events = ring.turn(self._sends, timeout, self._lobby.room)
         # They had to live until here. Which of them have not left, PENDING tells.
-        self._sent = self._queued
+        self._sent, self._sent_hot = self._queued, self._hot
         sends: list[int] = []
         queued: list[Plan] = []
         leaving: dict[int, Client] = {}
         self._sends = sends
-        self._now = now = read_clocks(self._now)
-        came, maps, find, second = ring.came, ring.maps, self._patient.find, now.second
-        plans = self._source.plans(second)
-        idle_deadline = now.monotonic + self._limits.idle_seconds
+        before = self._now
+        self._now = now = read_clocks(before)
         # The log tells how much of each response left, so it has to be told of every one.
         may_queue = self._access_log is None and self._drain_deadline is None
+        if now.second is not before.second or ring.is_distrusted:
+            # Before the sites are looked at: what changes from now on is said again.
+            ring.forget(now.second.epoch if may_queue else 0)
+            self._hot = []
+        hot = self._hot
+        came, maps, find, second = ring.came, ring.maps, self._patient.find, now.second
+        plans = self._source.plans(second)
         for tag, start, length, key_length in events:
             if tag > DESCRIPTOR_MASK:
-                self._handle(tag, start, length)
+                self._handle(tag, start, length, key_length)
                 continue
             start_of_key = start + length
             key = came[start_of_key : start_of_key + key_length]
-            try:
-                plan = plans.get(key) or find(key, second)
-            except Exception:
-                self._abandon(clients[tag])
-                continue
+            plan, kept = plans.get(key), hot
+            if plan is None:
+                try:
+                    plan, kept = find(key, second), queued
+                except Exception:
+                    self._abandon(clients[tag])
+                    continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
             if not may_queue or plan.linger or plan.body_size > WINDOW_BYTES:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
-            last = LAST if plan.close else 0
+            if plan.close:
+                kept = queued
+            flag = LAST if plan.close else HOT if kept is hot else 0
             if not plan.body:
-                sends += (tag | last, id(plan.head), plan.size)
+                sends += (tag | flag, id(plan.head), plan.size)
             elif (
                 isinstance(part := plan.body[0], Extent)
                 and (number := maps.get(id(part.file))) is not None
                 and not part.file.revoked
             ):
-                sends += (tag | last | WITH_BODY, id(plan.head), len(plan.head))
+                sends += (tag | flag | WITH_BODY, id(plan.head), len(plan.head))
                 sends += (number, part.offset, part.length, 0)
             else:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
-            queued.append(plan)
-            if last:
+            kept.append(plan)
+            if plan.close:
                 leaving[tag] = clients.pop(tag)
-            else:
-                connection = clients[tag].connection
-                connection.deadline = idle_deadline
-                connection.requests += 1
         self._queued, self._leaving = queued, leaving
-        if queued:
-            self._small_until = now.monotonic + SMALL_SECONDS
         if now.monotonic >= self._next_sweep:
             self._sweep()
         if self._lobby or self._listening.held:
@@ -206,12 +213,20 @@ class Loop:
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head: it is large, or to be logged, or comes in parts."""
         try:
+            self._settle(client)
             client.connection.take(head, plan, self._now)
             self._follow(client, plan)
         except Exception:
             self._abandon(client)
 
-    def _handle(self, tag: int, start: int, result: int) -> None:
+    def _settle(self, client: Client) -> None:
+        """Note in a connection what the ring has answered in its place."""
+        answers, last = self.ring.take_activity(client.fd)
+        if answers:
+            client.connection.requests += answers
+            client.connection.deadline = last + self._limits.idle_seconds
+
+    def _handle(self, tag: int, start: int, result: int, is_hot: int) -> None:
         """Act on whatever happens more rarely than a whole request."""
         kind, fd = tag >> KIND_SHIFT, tag & DESCRIPTOR_MASK
         if kind == Kind.ACCEPTED:
@@ -232,12 +247,13 @@ class Loop:
         if client is None:  # the wake
             return
         try:
+            self._settle(client)
             if kind == Kind.DATA:
                 self._heard(client, self.ring.came[start : start + result])
             elif kind == Kind.SENT:
                 self._sent_some(client, result)
             elif kind == Kind.PENDING:
-                plan = self._sent[start]
+                plan = (self._sent_hot if is_hot else self._sent)[start]
                 client.connection.requests -= 1  # taking it counts it again
                 client.connection.take(b"", plan, self._now)
                 client.cursor = Cursor(plan)
@@ -403,13 +419,15 @@ class Loop:
     def _sweep(self) -> None:
         """Act on deadlines that have passed, on files to be distrusted, and on shares of requests.
 
-        Requests that `_turn` answers by itself are counted there and no more: here is found who
-        has reached the limit, and its next request goes to the connection, which says the end.
+        Requests that are answered without their connection are counted by the ring and no more:
+        here is found who has reached the limit, and its next request goes to the connection, which
+        says the end.
         """
         now = self._now.monotonic
         self._next_sweep = now + SWEEP_SECONDS
         for client in list(self.clients.values()):
             try:
+                self._settle(client)
                 if client.connection.deadline <= now:
                     self._expire(client)
                 elif client.cursor is not None:

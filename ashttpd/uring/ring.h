@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "scan.c"
+#include "hot.c"
 
 enum mode { HEADS, RAW };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_SENT, KIND_PENDING, KIND_ACCEPTED, KIND_REFUSED,
@@ -26,7 +27,7 @@ enum {
     /* Windows that a turn begins. */
     MAX_WINDOWS = 64,
     /* Each may need two events, and the last finds room still; a send of the turn needs three. */
-    EVENT_ROOM = 2 * MAX_EVENTS + 2 * MAX_WINDOWS + 2,
+    EVENT_ROOM = 2 * MAX_EVENTS + 2 * MAX_WINDOWS + 3,
     EVENT_ROOM_OF_SEND = 3,
     /* Most requests fit several times; larger ones come in parts. */
     BUFFER_BYTES = 4096,
@@ -39,6 +40,7 @@ enum {
     WITH_BODY = 1 << 30,
     LAST = 1 << 29,
     TELL = 1 << 28,
+    HOT = 1 << 27,
     /* What is known to be mapped in, or is brought in, at a time. */
     CHUNK_BYTES = 128 << 10,
     /* Page tables cost memory, too: with so many chunks of a file mapped in, all are let go. */
@@ -57,6 +59,8 @@ enum {
     /* Windows of one turn. As long as somebody asks for small answers it is one window only, since
      * those wait for the windows of a turn. */
     TURN_BYTES = 16 << 20,
+    /* How long after a small answer the next one is expected. */
+    SMALL_MILLISECONDS = 1000,
     MAX_MAPS = 1 << 16,
     PAGE_BYTES = 4096,
     MAX_SUBMITS = 100,
@@ -72,7 +76,8 @@ struct slot {
     int64_t wanted, before; /* bytes of the send under way; those that left at once */
     int64_t rest;          /* bytes of the part of a file behind the window under way */
     int64_t behind;        /* bytes that will be sent behind all that, of the same body */
-    int32_t number;        /* of its plan in the queue */
+    int32_t number;        /* of its plan in the queue, or among the hot ones */
+    int32_t key, key_length; /* of the head that was handed out, in the pool */
     int32_t map;
     uint32_t asked;        /* the turn that handed out a whole head */
     uint8_t open, mode;
@@ -81,7 +86,12 @@ struct slot {
     uint8_t streaming;     /* whether it is sent in windows */
     uint8_t windowless;    /* whether it waits for its turn to be sent one */
     uint8_t entered;       /* whether it has an entry among those who do, perhaps an old one */
-    uint8_t last, deaf, waiting, closing, owed;
+    uint8_t hot, last, deaf, waiting, closing, owed;
+};
+
+/* What a socket was answered that its owner does not count: how often, and when last. */
+struct activity {
+    uint64_t answers, milliseconds;
 };
 
 struct map {
@@ -99,6 +109,13 @@ typedef struct ashttpd_ring {
     struct io_uring_buf_ring *buffers;
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
+    int64_t now, epoch;  /* milliseconds of the monotonic clock; seconds of the real one */
+    int64_t hot_epoch;   /* the second that hot answers are for */
+    int64_t small_until; /* until then, further small answers are expected */
+    int32_t *distrusted; /* set by any thread: hot answers are not to be given any more */
+    struct hot hot;
+    int32_t hot_number;
+    struct activity *activities;
     int in_flight, pagemap, wake;
     int room; /* new sockets that may be taken before the next turn */
     struct slot *slots;

@@ -63,6 +63,7 @@ class Kind(IntEnum):
 WITH_BODY: Final = 1 << 30
 LAST: Final = 1 << 29
 TELL: Final = 1 << 28
+HOT: Final = 1 << 27
 KIND_SHIFT: Final = 24
 DESCRIPTOR_MASK: Final = (1 << KIND_SHIFT) - 1
 
@@ -87,8 +88,9 @@ _FLAGS: Final = (
 )
 
 # Four numbers: the tag, which is the kind above and the descriptor below KIND_SHIFT; where the
-# bytes that came start, and their length; the length of the key behind them. Of PENDING: the tag
-# and the plan's number in the queue. Of SENT, END, REFUSED, FETCHED: the tag, 0, and the result.
+# bytes that came start, and their length; the length of the key behind them. Of PENDING: the tag,
+# the plan's number in the queue, 0, and whether that is its number among the HOT ones. Of SENT,
+# END, REFUSED, FETCHED: the tag, 0, and the result.
 Event = tuple[int, int, int, int]
 
 
@@ -134,10 +136,14 @@ class Ring:
         slots = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MAX_SOCKETS)
         numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
         self._limits = ffi.new("struct ashttpd_limits *", numbers)
+        # Nothing is answered from memory before the first `forget`.
+        self._distrusted = ffi.new("int32_t *", 1)
         self._ring, self.flags = self._open(entries, completions, buffers, slots)
         self.came: Bytes = ffi.buffer(
             lib.ashttpd_ring_pool(self._ring), lib.ashttpd_ring_pool_bytes(self._ring)
         )
+        activities = lib.ashttpd_ring_activities(self._ring)
+        self._activities = memoryview(ffi.buffer(activities, slots * 16)).cast("Q")
         self._room = 0
         self._make_room(lib.MAX_EVENTS)
         # The content of a bytes object lies at a fixed distance behind its id.
@@ -156,7 +162,7 @@ class Ring:
         for flags in _FLAGS:
             wanted = flags | SetupFlag.CQSIZE | SetupFlag.R_DISABLED
             result = lib.ashttpd_ring_open(
-                out, self._limits, entries, completions, buffers, slots, wanted
+                out, self._limits, self._distrusted, entries, completions, buffers, slots, wanted
             )
             if result == 0:
                 return out[0], flags
@@ -187,14 +193,12 @@ class Ring:
         """Receive from a socket that was WAITING."""
         checked(lib.ashttpd_ring_welcome(self._ring, fd))
 
-    def turn(
-        self, sends: list[int], timeout: float, room: int = _MUCH_ROOM, *, hurry: bool = False
-    ) -> Iterable[Event]:
+    def turn(self, sends: list[int], timeout: float, room: int = _MUCH_ROOM) -> Iterable[Event]:
         """Send, wait for at most `timeout` seconds, and receive.
 
         So many new sockets are ACCEPTED as there is `room` for; the others are WAITING. Parts of
-        files above WINDOW_BYTES are sent in windows, one socket after the other; where there is a
-        `hurry`, since others ask for small answers, fewer of them in a turn.
+        files above WINDOW_BYTES are sent in windows, one socket after the other; while others ask
+        for small answers, fewer of them in a turn.
 
         `sends` has three numbers for each: descriptor, id of a bytes object plus where in it to
         start, length. With WITH_BODY in the first, four more: a map, offset and length of a part
@@ -202,6 +206,10 @@ class Ring:
         dropped when all has left. With TELL its end is told by SENT; without TELL only what goes
         wrong is told, by PENDING with its number among those without TELL, then SENT. One send at a
         time for each socket.
+
+        With HOT it answers the HEAD that came last on its socket, and is sent to all who ask with
+        the same key, without a word, until `forget` or another second: so long it has to live.
+        Their numbers count from the last `forget`.
 
         What the events refer to is there until the next turn, and so has to be what was sent,
         unless PENDING comes for it: then until SENT, or until GONE if it is dropped before.
@@ -212,12 +220,33 @@ class Ring:
             self._make_room(len(sends) // 3)
         events = self._events
         count = checked(
-            lib.ashttpd_ring_turn(
-                self._ring, sends, len(sends), room, hurry, int(timeout * 1000), events
-            )
+            lib.ashttpd_ring_turn(self._ring, sends, len(sends), room, int(timeout * 1000), events)
         )
         numbers = iter(ffi.unpack(events, count * 4))
         return zip(numbers, numbers, numbers, numbers, strict=True)
+
+    @property
+    def is_distrusted(self) -> bool:
+        """Whether `distrust` was called since the last `forget`."""
+        return bool(self._distrusted[0])
+
+    def distrust(self) -> None:
+        """Answer nothing from memory any more before the next `forget`; from any thread."""
+        self._distrusted[0] = 1
+
+    def forget(self, epoch: int) -> None:
+        """Forget what was sent HOT; what is sent so from now on is for this second only."""
+        lib.ashttpd_ring_forget(self._ring, epoch)
+
+    def take_activity(self, fd: int) -> tuple[int, float]:
+        """Return how many answers without TELL a socket was sent since this was asked last.
+
+        Also when the last of them was sent, in seconds of the monotonic clock.
+        """
+        activities, place = self._activities, 2 * fd
+        answers = activities[place]
+        activities[place] = 0
+        return answers, activities[place + 1] / 1000
 
     def hear(self, fd: int, mode: Mode) -> None:
         """Receive from a socket, from now on in this mode."""

@@ -39,7 +39,7 @@ static void advance(struct slot *slot, struct iovec *part, ssize_t count)
     slot->before += count;
 }
 
-/* Sends of a head and a part of a file that is in memory as much as the socket takes. The ring has
+/* Sends of a head, and a part of a file that is in memory, as much as the socket takes. The ring has
  * no operation for sendfile(2), which moves a body of this size at two thirds of the cost of a send
  * from the mapping; and a head that leaves before its body wakes the peer sooner. */
 static int send_now(ashttpd_ring *ring, int fd)
@@ -51,7 +51,7 @@ static int send_now(ashttpd_ring *ring, int fd)
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;
     advance(slot, head, n);
-    if (head->iov_len)
+    if (head->iov_len || !body->iov_len)
         return 0;
     off_t offset = offset_of(ring, slot);
     if (ioctl(fd, FIONBIO, &dont_block) < 0)
@@ -88,7 +88,7 @@ static int32_t *put_pending(struct slot *slot, int fd, int32_t *event)
 {
     slot->told = 1;
     slot->mode = RAW;
-    return put_event(event, KIND_PENDING, fd, slot->number, 0, 0);
+    return put_event(event, KIND_PENDING, fd, slot->number, 0, slot->hot);
 }
 
 /* Has a socket wait for its turn to be sent a window. Where one was dropped that did, its entry is
@@ -167,10 +167,66 @@ static int32_t *started(ashttpd_ring *ring, int fd, int result, int32_t *event)
     return result ? end_send(ring, fd, result == DONE ? 0 : result, event) : event;
 }
 
+/* Describes a send in its slot. */
+static struct slot *describe(ashttpd_ring *ring, int fd, const char *head, int64_t length,
+                             int32_t number, int64_t flags)
+{
+    struct slot *slot = &ring->slots[fd];
+    slot->parts[0] = (struct iovec){ (char *)head, (size_t)length };
+    slot->parts[1].iov_len = 0;
+    slot->wanted = length;
+    slot->before = 0;
+    slot->number = number;
+    slot->told = (flags & TELL) != 0;
+    slot->last = (flags & LAST) != 0;
+    slot->hot = (flags & HOT) != 0;
+    slot->rest = 0;
+    return slot;
+}
+
+/* The same of a part of a file behind the head; -EFAULT where the file has no such part. */
+static int describe_body(ashttpd_ring *ring, struct slot *slot, int32_t map, int64_t offset,
+                         int64_t length)
+{
+    slot->map = map;
+    if (!is_within(ring, map, offset, length))
+        return -EFAULT;
+    slot->parts[1].iov_base = ring->maps[map].start + offset;
+    slot->parts[1].iov_len = (size_t)length;
+    slot->wanted += length;
+    return 0;
+}
+
+/* Notes that a whole request was answered whose connection nobody else looks at. */
+static void note_answer(ashttpd_ring *ring, int fd)
+{
+    struct activity *activity = &ring->activities[fd];
+    activity->answers++;
+    activity->milliseconds = (uint64_t)ring->now;
+    ring->small_until = ring->now + SMALL_MILLISECONDS;
+}
+
+/* Has the answer to the head that was handed out last be given to all who ask the same. */
+static void remember_answer(ashttpd_ring *ring, struct slot *slot, const int64_t *send)
+{
+    struct hot_answer *answer = remember(&ring->hot, ring->pool + slot->key, slot->key_length);
+    if (!answer)
+        return;
+    answer->head = slot->parts[0].iov_base;
+    answer->head_length = send[2];
+    answer->number = slot->number;
+    answer->length = 0;
+    if (send[0] & WITH_BODY) {
+        answer->file = (int32_t)send[3];
+        answer->offset = send[4];
+        answer->length = send[5];
+    }
+}
+
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
  * another four follow: map, offset, length, and what of the same body will be sent behind it. LAST
  * says to close the socket behind it, TELL to tell the end; without TELL it is the next plan of the
- * queue. */
+ * queue, or with HOT of the hot ones. */
 static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int numbers, int32_t *event)
 {
     const int64_t *stop = sends + numbers;
@@ -178,40 +234,32 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
     while (sends < stop) {
         const int64_t *send = sends;
         int fd = (int)(send[0] & DESCRIPTOR_MASK), queued = !(send[0] & TELL);
-        int32_t queue_number = number;
-        number += queued;
+        int32_t own_number = send[0] & HOT ? ring->hot_number : number;
+        ring->hot_number += (send[0] & HOT) != 0;
+        number += queued && !(send[0] & HOT);
         sends += send[0] & WITH_BODY ? 7 : 3;
         /* A socket that was dropped since. */
         if (!is_ours(ring, fd) || is_sending(&ring->slots[fd]))
             continue;
-        struct slot *slot = &ring->slots[fd];
-        slot->parts[0] = (struct iovec){ (char *)send[1] + ashttpd_content, (size_t)send[2] };
-        slot->parts[1].iov_len = 0;
-        slot->wanted = send[2];
-        slot->before = 0;
-        slot->number = queue_number;
-        slot->told = !queued;
-        slot->last = (send[0] & LAST) != 0;
-        slot->rest = 0;
+        struct slot *slot = describe(ring, fd, (char *)send[1] + ashttpd_content, send[2],
+                                     own_number, send[0]);
+        if (send[0] & HOT)
+            remember_answer(ring, slot, send);
         if (!queued)
             slot->mode = RAW;
+        else
+            note_answer(ring, fd);
         int result = 0;
         if (send[0] & WITH_BODY) {
-            slot->map = (int32_t)send[3];
             slot->behind = send[6];
-            if (is_within(ring, slot->map, send[4], send[5])) {
-                slot->parts[1].iov_base = ring->maps[slot->map].start + send[4];
-                slot->wanted += send[5];
-                if (send[5] > (queued ? WINDOW_BYTES : SMALL_BYTES)) {
-                    slot->rest = send[5];
-                    slot->streaming = 1;
-                    ring->streams++;
-                    enter(ring, fd);
-                    continue;
-                }
-                slot->parts[1].iov_len = (size_t)send[5];
-            } else {
-                result = -EFAULT;
+            result = describe_body(ring, slot, (int32_t)send[3], send[4], send[5]);
+            if (!result && send[5] > (queued ? WINDOW_BYTES : SMALL_BYTES)) {
+                slot->parts[1].iov_len = 0;
+                slot->rest = send[5];
+                slot->streaming = 1;
+                ring->streams++;
+                enter(ring, fd);
+                continue;
             }
         }
         if (!result)
@@ -221,10 +269,11 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
     return event;
 }
 
-/* Begins windows for those who wait for one, in turn, as many as a turn has room for; a `hurry` is
- * when others wait for small answers. */
-static int32_t *start_windows(ashttpd_ring *ring, int hurry, int32_t *event)
+/* Begins windows for those who wait for one, in turn, as many as a turn has room for: fewer while
+ * others wait for small answers. */
+static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
 {
+    int hurry = ring->now < ring->small_until;
     int64_t room = hurry ? WINDOW_BYTES : TURN_BYTES;
     int64_t most = hurry || ring->streams >= FEW_STREAMS ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
     uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
@@ -261,4 +310,28 @@ static int32_t *tell_all_pending(ashttpd_ring *ring, const int64_t *sends, int n
     for (const int64_t *stop = sends + numbers; sends < stop; sends += *sends & WITH_BODY ? 7 : 3)
         event = tell_pending(ring, (int)(*sends & DESCRIPTOR_MASK), event);
     return event;
+}
+
+/* Answers a head with what was remembered, if anything was: at once, since that costs what a send of
+ * the ring does, and nothing has to be kept until it is through. Returns NULL where somebody has to
+ * think about it. */
+static int32_t *answer_hot(ashttpd_ring *ring, int fd, const char *key, int32_t key_length,
+                           int32_t *event)
+{
+    if (ring->epoch != ring->hot_epoch || __atomic_load_n(ring->distrusted, __ATOMIC_ACQUIRE))
+        return NULL;
+    struct hot_answer *answer = recall(&ring->hot, key, key_length);
+    if (!answer)
+        return NULL;
+    struct slot *slot = describe(ring, fd, answer->head, answer->head_length, answer->number, HOT);
+    if (answer->length
+        && (describe_body(ring, slot, answer->file, answer->offset, answer->length)
+            || !is_warm(ring, &ring->maps[slot->map], answer->offset, answer->length)))
+        return NULL;
+    if (send_now(ring, fd))
+        return NULL;
+    note_answer(ring, fd);
+    if (!slot->parts[0].iov_len && !slot->parts[1].iov_len)
+        return event;
+    return tell_pending(ring, fd, started(ring, fd, issue(ring, fd), event));
 }

@@ -20,6 +20,8 @@ void ashttpd_ring_close(ashttpd_ring *ring)
     free(ring->waiting);
     free(ring->turns);
     free(ring->used);
+    free(ring->activities);
+    close_hot(&ring->hot);
     free(ring);
 }
 
@@ -58,8 +60,9 @@ static int is_recent(ashttpd_ring *ring)
     return recent;
 }
 
-int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, uint32_t entries,
-                      uint32_t completions, uint32_t buffers, uint32_t slots, uint32_t flags)
+int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, int32_t *distrusted,
+                      uint32_t entries, uint32_t completions, uint32_t buffers, uint32_t slots,
+                      uint32_t flags)
 {
     struct io_uring_params parameters = { .flags = flags, .cq_entries = completions };
     ashttpd_ring *ring = calloc(1, sizeof *ring);
@@ -71,6 +74,7 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, u
         return result;
     }
     ring->limits = *limits;
+    ring->distrusted = distrusted;
     ring->buffer_count = buffers;
     ring->slot_count = slots;
     ring->wake = -1;
@@ -83,7 +87,8 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, u
     ring->waiting = calloc(slots, sizeof *ring->waiting);
     ring->turns = calloc(slots, sizeof *ring->turns);
     ring->used = calloc(buffers, sizeof *ring->used);
-    if (!ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->turns || !ring->used)
+    ring->activities = calloc(slots, sizeof *ring->activities);
+    if (open_hot(&ring->hot) || !ring->activities || !ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->turns || !ring->used)
         result = -ENOMEM;
     else if (!is_recent(ring))
         result = -EOPNOTSUPP;
@@ -112,6 +117,9 @@ int ashttpd_ring_enable(ashttpd_ring *ring)
     io_uring_register_ring_fd(&ring->uring);
     return 0;
 }
+
+/* Pairs, by the number of a descriptor: see struct activity. */
+uint64_t *ashttpd_ring_activities(ashttpd_ring *ring) { return &ring->activities->answers; }
 
 char *ashttpd_ring_pool(ashttpd_ring *ring) { return ring->pool; }
 

@@ -20,8 +20,14 @@ static int32_t *came(ashttpd_ring *ring, int fd, int32_t start, int32_t length, 
         int64_t scanned = ashttpd_scan(&ring->limits, data, 0, length, data + length);
         /* With a body behind it a head is not the whole request, wherever it ends. */
         if (scanned > 0 && (scanned & 0xffffffff) == length && data[length + 2] == '-') {
+            int32_t key_length = (int32_t)(scanned >> 32);
+            int32_t *answered = answer_hot(ring, fd, data + length, key_length, event);
+            if (answered)
+                return answered;
             slot->asked = ring->turn;
-            return put_event(event, KIND_HEAD, fd, start, length, (int32_t)(scanned >> 32));
+            slot->key = start + length;
+            slot->key_length = key_length;
+            return put_event(event, KIND_HEAD, fd, start, length, key_length);
         }
     }
     slot->mode = RAW;
@@ -71,6 +77,8 @@ static int32_t *welcome(ashttpd_ring *ring, int fd, int32_t *event)
     event = put_event(event, KIND_ACCEPTED, fd, 0, 0, 0);
     if (n > 0)
         event = came(ring, fd, start, (int32_t)n, event);
+    if (event[-4] >> KIND_SHIFT == KIND_ACCEPTED)
+        ring->fresh_count--;
     /* Who wants one answer only will send no more. */
     if (event[-4] >> KIND_SHIFT == KIND_HEAD && ring->pool[start + n + 1] == 'c')
         return event;
@@ -142,14 +150,19 @@ static int32_t *complete_all(ashttpd_ring *ring, int32_t *event)
     return event;
 }
 
-/* Gives back the buffers of the last turn, then arms what had to wait for them. */
-static void begin(ashttpd_ring *ring)
+static void read_clocks(ashttpd_ring *ring)
 {
-    struct timespec now;
+    struct timespec now, real;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(CLOCK_REALTIME, &real);
     ring->second = (uint32_t)now.tv_sec + 1;
-    if (++ring->turn == 0)
-        ring->turn = 1;
+    ring->now = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    ring->epoch = real.tv_sec;
+}
+
+/* Gives back the buffers that nobody refers to any more, then arms what had to wait for them. */
+static void recycle(ashttpd_ring *ring)
+{
     ring->fresh_count = 0;
     for (uint32_t i = 0; i < ring->used_count; i++)
         add_buffer(ring, ring->used[i], (int)i);
@@ -166,28 +179,41 @@ static void begin(ashttpd_ring *ring)
     }
 }
 
-int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int hurry,
-                      int timeout, int32_t *events)
+void ashttpd_ring_forget(ashttpd_ring *ring, int64_t epoch)
 {
-    struct __kernel_timespec limit = { timeout / 1000, timeout % 1000 * 1000000LL };
-    struct __kernel_timespec at_once = { 0, 0 };
+    __atomic_store_n(ring->distrusted, 0, __ATOMIC_RELEASE);
+    forget_hot(&ring->hot);
+    ring->hot_number = 0;
+    ring->hot_epoch = epoch;
+}
+
+int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int timeout,
+                      int32_t *events)
+{
     struct io_uring_cqe *cqe;
-    begin(ring);
+    read_clocks(ring);
+    int64_t deadline = ring->now + timeout;
+    if (++ring->turn == 0)
+        ring->turn = 1;
     ring->room = room;
     int32_t *event = start_sends(ring, sends, numbers, events);
-    /* That sends or windows have left is not worth a trip to Python. */
+    /* That sends or windows or hot answers have left is not worth a trip to Python. */
     do {
-        event = start_windows(ring, hurry, event);
+        recycle(ring);
+        event = start_windows(ring, event);
         int is_busy = ring->turns_count > 0;
-        int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events,
-                                                      is_busy ? &at_once : &limit, NULL);
+        int64_t left = is_busy || ring->now > deadline ? 0 : deadline - ring->now;
+        struct __kernel_timespec limit = { left / 1000, left % 1000 * 1000000LL };
+        int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events, &limit,
+                                                      NULL);
+        read_clocks(ring);
         event = complete_all(ring, event);
         /* Python keeps the time, so with more to send than a turn takes it is its turn, too. */
         if (result == -ETIME || result == -EINTR || is_busy)
             break;
         if (result < 0 && result != -EBUSY && result != -EAGAIN)
             return result;
-    } while (event == events && !ring->waiting_count && ring->fresh_count < MAX_EVENTS);
+    } while (event == events && ring->now < deadline);
     event = tell_all_pending(ring, sends, numbers, event);
     return (int)(event - events) / 4;
 }

@@ -1,0 +1,121 @@
+/* Answers of this second by canonical key, for requests that nobody has to think about any more.
+ *
+ * What is kept here is what the memo in Python has said already (answers.py), so that it need not be
+ * asked. An answer is where its bytes lie, which are not ours: whoever remembers keeps them there
+ * until it forgets all, which costs nothing. For one thread.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* Most keys are half as long. */
+    MAX_HOT_KEY = 192,
+    /* More are not remembered before all are forgotten, within the second. A power of two. */
+    MAX_HOT = 1 << 14,
+    /* Twice as many marks as answers, or they would be looked for in long rows. */
+    MARKS = 2 * MAX_HOT,
+    /* Who chooses keys that are hard to tell apart slows itself down and nobody else. */
+    MAX_PROBES = 8,
+};
+
+struct hot_answer {
+    const char *head;
+    int64_t head_length;
+    int64_t offset, length; /* of the part of a file behind it; a length of 0 is none */
+    int32_t file;           /* as the engine knows files */
+    int32_t number;         /* as the engine knows plans */
+    int32_t key_length;
+    char key[MAX_HOT_KEY];
+};
+
+struct mark {
+    uint32_t hash, generation;
+    int32_t answer;
+};
+
+struct hot {
+    struct mark *marks;
+    struct hot_answer *answers;
+    uint32_t generation;
+    int32_t count;
+};
+
+static int open_hot(struct hot *hot)
+{
+    /* Memory that nobody has touched costs nothing. */
+    hot->marks = calloc(MARKS, sizeof *hot->marks);
+    hot->answers = calloc(MAX_HOT, sizeof *hot->answers);
+    hot->generation = 1;
+    return hot->marks && hot->answers ? 0 : -1;
+}
+
+static void close_hot(struct hot *hot)
+{
+    free(hot->marks);
+    free(hot->answers);
+}
+
+static void forget_hot(struct hot *hot)
+{
+    hot->count = 0;
+    if (++hot->generation == 0) {
+        memset(hot->marks, 0, MARKS * sizeof *hot->marks);
+        hot->generation = 1;
+    }
+}
+
+static uint32_t hash_key(const char *key, int32_t length)
+{
+    const uint64_t factor = 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio: odd, and no pattern */
+    uint64_t hash = (uint64_t)length, word;
+    for (; length >= 8; key += 8, length -= 8) {
+        memcpy(&word, key, 8);
+        hash = (hash ^ word) * factor;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, key, (size_t)length);
+    hash = (hash ^ word) * factor;
+    return (uint32_t)(hash >> 32);
+}
+
+/* The mark of a key, or the one where it would stand; NULL where it has no place. */
+static struct mark *find_mark(struct hot *hot, uint32_t hash, const char *key, int32_t length)
+{
+    for (uint32_t i = 0; i < MAX_PROBES; i++) {
+        struct mark *mark = &hot->marks[(hash + i) % MARKS];
+        if (mark->generation != hot->generation)
+            return mark;
+        struct hot_answer *answer = &hot->answers[mark->answer];
+        if (mark->hash == hash && answer->key_length == length
+            && !memcmp(answer->key, key, (size_t)length))
+            return mark;
+    }
+    return NULL;
+}
+
+/* What was remembered for a key, or NULL. */
+static struct hot_answer *recall(struct hot *hot, const char *key, int32_t length)
+{
+    if (!hot->count || length > MAX_HOT_KEY)
+        return NULL;
+    struct mark *mark = find_mark(hot, hash_key(key, length), key, length);
+    return mark && mark->generation == hot->generation ? &hot->answers[mark->answer] : NULL;
+}
+
+/* A place for the answer to a key, to be filled in; NULL where there is one or no room is left. */
+static struct hot_answer *remember(struct hot *hot, const char *key, int32_t length)
+{
+    if (hot->count == MAX_HOT || length > MAX_HOT_KEY)
+        return NULL;
+    uint32_t hash = hash_key(key, length);
+    struct mark *mark = find_mark(hot, hash, key, length);
+    if (!mark || mark->generation == hot->generation)
+        return NULL;
+    *mark = (struct mark){ hash, hot->generation, hot->count++ };
+    struct hot_answer *answer = &hot->answers[mark->answer];
+    answer->key_length = length;
+    memcpy(answer->key, key, (size_t)length);
+    return answer;
+}
