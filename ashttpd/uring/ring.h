@@ -60,7 +60,7 @@ enum {
      * those wait for the windows of a turn. */
     TURN_BYTES = 16 << 20,
     /* How long after a small answer the next one is expected. */
-    SMALL_MILLISECONDS = 1000,
+    SMALL_MICROSECONDS = 1000000,
     MAX_MAPS = 1 << 16,
     PAGE_BYTES = 4096,
     MAX_SUBMITS = 100,
@@ -91,7 +91,7 @@ struct slot {
 
 /* What a socket was answered that its owner does not count: how often, and when last. */
 struct activity {
-    uint64_t answers, milliseconds;
+    uint64_t answers, microseconds;
 };
 
 struct map {
@@ -109,7 +109,7 @@ typedef struct ashttpd_ring {
     struct io_uring_buf_ring *buffers;
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
-    int64_t now, epoch;  /* milliseconds of the monotonic clock; seconds of the real one */
+    int64_t now, epoch;  /* microseconds of the monotonic clock; seconds of the real one */
     int64_t hot_epoch;   /* the second that hot answers are for */
     int64_t small_until; /* until then, further small answers are expected */
     int32_t *distrusted; /* set by any thread: hot answers are not to be given any more */

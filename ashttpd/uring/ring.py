@@ -246,7 +246,7 @@ class Ring:
         activities, place = self._activities, 2 * fd
         answers = activities[place]
         activities[place] = 0
-        return answers, activities[place + 1] / 1000
+        return answers, activities[place + 1] / 1e6
 
     def hear(self, fd: int, mode: Mode) -> None:
         """Receive from a socket, from now on in this mode."""

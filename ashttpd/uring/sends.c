@@ -202,8 +202,8 @@ static void note_answer(ashttpd_ring *ring, int fd)
 {
     struct activity *activity = &ring->activities[fd];
     activity->answers++;
-    activity->milliseconds = (uint64_t)ring->now;
-    ring->small_until = ring->now + SMALL_MILLISECONDS;
+    activity->microseconds = (uint64_t)ring->now;
+    ring->small_until = ring->now + SMALL_MICROSECONDS;
 }
 
 /* Has the answer to the head that was handed out last be given to all who ask the same. */

@@ -153,10 +153,10 @@ static int32_t *complete_all(ashttpd_ring *ring, int32_t *event)
 static void read_clocks(ashttpd_ring *ring)
 {
     struct timespec now, real;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     clock_gettime(CLOCK_REALTIME, &real);
     ring->second = (uint32_t)now.tv_sec + 1;
-    ring->now = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    ring->now = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
     ring->epoch = real.tv_sec;
 }
 
@@ -192,7 +192,7 @@ int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int
 {
     struct io_uring_cqe *cqe;
     read_clocks(ring);
-    int64_t deadline = ring->now + timeout;
+    int64_t deadline = ring->now + timeout * 1000LL;
     if (++ring->turn == 0)
         ring->turn = 1;
     ring->room = room;
@@ -203,7 +203,7 @@ int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int
         event = start_windows(ring, event);
         int is_busy = ring->turns_count > 0;
         int64_t left = is_busy || ring->now > deadline ? 0 : deadline - ring->now;
-        struct __kernel_timespec limit = { left / 1000, left % 1000 * 1000000LL };
+        struct __kernel_timespec limit = { left / 1000000, left % 1000000 * 1000 };
         int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events, &limit,
                                                       NULL);
         read_clocks(ring);
