@@ -14,7 +14,7 @@ else
 WEBROOT := build/other.webroot
 endif
 
-EXTENSION_SOURCES := $(wildcard ashttpd/*/build_*.py ashttpd/*/*.c ashttpd/*/*.h)
+EXTENSION_SOURCES := $(wildcard ashttpd/*/build_*.py ashttpd/*.c ashttpd/*/*.c ashttpd/*/*.h)
 INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 INSTALL_LOG := build/install.log
 

@@ -34,6 +34,9 @@ class Engine(Protocol):
     def start(self) -> None:
         """Begin to serve; returns at once."""
 
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+
     def drain(self, seconds: float) -> bool:
         """Take no more connections, finish what is under way, and return when all has ended.
 

@@ -145,7 +145,6 @@ def _make_engine(
             log.info("model threads, since uring cannot be had: %s", error)
         else:
             log.info("model uring")
-            watch.on_change = uring.distrust
             return uring
     send_body = SEND_BODY[config.io or MODELS["threads"][0]]
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
@@ -189,6 +188,7 @@ def run(config: Config) -> int:
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
         engine = _make_engine(config, listeners, watch, access_log)
+        watch.on_change = engine.distrust
         engine.start()
         for listener in listeners:
             log.info("listening on %s", describe(listener))

@@ -8,7 +8,11 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from ashttpd.http.dates import second_of
+from ashttpd.http.limits import Limits
+from ashttpd.http.scan import make_scan
 from ashttpd.uring.ring import HOT, WITH_BODY, Kind
+from fuzz.fakes import connect
 from tests.rings import Driver, MakeFile, MakeRing
 from tests.servers import request
 
@@ -27,6 +31,10 @@ def in_a_second(driver: Driver) -> int:
         second = int(time.time())
         driver.until(lambda: time.time() >= second + 1)
     return int(time.time())
+
+
+def begin(driver: Driver, epoch: int, *, allowed: bool = True) -> None:
+    driver.ring.hot.begin(second_of(epoch), allowed=allowed)
 
 
 def ask(driver: Driver, client: socket.socket, head: bytes) -> bool:
@@ -59,7 +67,7 @@ def test_what_was_sent_hot_is_sent_to_all_who_ask_the_same_without_a_word(
     first, fd = driver.accept()
     second, second_fd = driver.accept()
     with first, second:
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         teach(driver, first, fd, request("/x"), ANSWER)
         for client in (second, first, first):
             # What does not matter to the answer may differ.
@@ -72,18 +80,20 @@ def test_what_was_sent_hot_is_sent_to_all_who_ask_the_same_without_a_word(
             assert driver.receive(third, len(ANSWER)) == ANSWER
         assert driver.told == []
         assert ask(driver, second, request("/y"))
-        answers, last = driver.ring.take_activity(fd)
-        assert answers == 3
-        assert abs(last - time.monotonic()) < 20
-        assert driver.ring.take_activity(fd)[0] == 0
-        assert driver.ring.take_activity(second_fd)[0] == 1
+        for number, answers in ((fd, 2), (fd, 0), (second_fd, 1)):
+            connection, _source = connect(make_scan(Limits()))
+            before = connection.deadline
+            driver.ring.hot.settle(number, connection)
+            assert connection.requests == answers
+            idle_since = connection.deadline - Limits().idle_seconds
+            assert abs(idle_since - time.monotonic()) < 20 if answers else idle_since < before
 
 
 def test_what_is_sent_without_being_hot_is_not_sent_again(make_ring: MakeRing) -> None:
     driver = make_ring()
     client, fd = driver.accept()
     with client:
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         for _ in range(3):
             assert ask(driver, client, request("/x"))
             driver.turn([fd, id(ANSWER), len(ANSWER)])
@@ -96,25 +106,21 @@ def test_a_hot_answer_is_not_sent_once_it_might_be_wrong(make_ring: MakeRing, wh
     client, fd = driver.accept()
     with client:
         second = in_a_second(driver)
-        if why != "never allowed":
-            driver.ring.forget(second - 1 if why == "another second" else second)
+        begin(driver, second - (why == "another second"), allowed=why != "never allowed")
         teach(driver, client, fd, request("/x"), ANSWER)
-        if why == "distrusted":
-            assert not driver.ring.is_distrusted
-            driver.ring.distrust()
-            assert driver.ring.is_distrusted
-        elif why == "forgotten":
-            driver.ring.forget(second)
+        if why in ("distrusted", "forgotten"):
+            driver.ring.hot.distrust()
+        if why == "forgotten":
+            begin(driver, second)
         teach(driver, client, fd, request("/x"), b"another")
 
 
-def test_what_was_distrusted_is_trusted_again_once_all_is_forgotten(make_ring: MakeRing) -> None:
+def test_what_was_distrusted_is_trusted_again_once_somebody_looks(make_ring: MakeRing) -> None:
     driver = make_ring()
     client, fd = driver.accept()
     with client:
-        driver.ring.distrust()
-        driver.ring.forget(in_a_second(driver))
-        assert not driver.ring.is_distrusted
+        driver.ring.hot.distrust()
+        begin(driver, in_a_second(driver))
         teach(driver, client, fd, request("/x"), ANSWER)
         assert not ask(driver, client, request("/x"))
 
@@ -126,7 +132,7 @@ def test_a_hot_answer_that_a_peer_does_not_take_is_pending_and_leaves_wholly(
     quick, fd = driver.accept()
     slow, slow_fd = driver.accept(receive_bytes=4096)
     with quick, slow:
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         teach(driver, quick, fd, request("/small"), ANSWER)
         teach(driver, quick, fd, request("/x"), LARGE)
         slow.send(request("/x"))
@@ -149,7 +155,7 @@ def test_a_peer_that_resets_behind_its_request_is_told_of_and_harms_nobody(
     client, fd = driver.accept()
     other, other_fd = driver.accept()
     with client:
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         teach(driver, client, fd, request("/x"), ANSWER)
         other.send(request("/x"))
         other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -168,7 +174,7 @@ def test_a_hot_part_of_a_file_follows_its_head_while_it_is_in_memory(
     length = len(content) - 7
     client, fd = driver.accept()
     with client:
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         for turn in range(3):
             assert ask(driver, client, request("/x")) == (turn == 0)
             if turn == 0:
@@ -222,7 +228,7 @@ def test_with_more_than_the_ring_remembers_everybody_gets_his_own(make_ring: Mak
         for client, _fd in accepted:
             stack.enter_context(client)
             client.setblocking(False)
-        driver.ring.forget(in_a_second(driver))
+        begin(driver, in_a_second(driver))
         handed_out = 0
         for _ in range(2):
             heads = list(answers)

@@ -1,14 +1,16 @@
 """A worker's bookkeeping, over sockets that only write down what is done with them."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from ashttpd.epoll.bodies import AT_ONCE_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
-from ashttpd.epoll.sockets import KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
+from ashttpd.epoll.sockets import HOT, KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
+from ashttpd.hot import Hot
 from ashttpd.http.connection import State
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
@@ -30,6 +32,11 @@ class FakeSockets:
         self.sends: list[list[int]] = []
         self.dropped: list[int] = []
         self._plans: list[Plan] = []
+        self.hot_flag = HOT
+        self.last_answer = 0.0
+        self.activities: dict[int, int] = defaultdict(int)
+        self.forgotten: list[int] = []
+        self.hot = Hot([0], self.activities, self.forgotten.append, Limits().idle_seconds)
 
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         self.owned.update(dict.fromkeys(fds, mode))
@@ -81,10 +88,11 @@ class FakeSockets:
 
 
 class FakeAnswers:
-    """Gives one plan, or fails."""
+    """Gives one plan, or fails; perhaps as one that was made for this second already."""
 
-    def __init__(self, plan: Plan | None) -> None:
+    def __init__(self, plan: Plan | None, made: Mapping[bytes, Plan] | None = None) -> None:
         self._plan = plan
+        self._made = made or {}
 
     def _find(self, key: bytes, second: Second) -> Plan:
         assert self._plan is not None, "a fault of our own"
@@ -96,7 +104,7 @@ class FakeAnswers:
 
     @property
     def plans(self) -> Callable[[Second], Mapping[bytes, Plan]]:
-        return lambda _second: {}
+        return lambda _second: self._made
 
 
 def small(*, close: bool = False) -> Plan:
@@ -119,8 +127,8 @@ def head(fd: int) -> Event:
     return (fd, 0, len(HEAD), 3)
 
 
-def event(kind: Kind, fd: int, start: int = 0, length: int = 0) -> Event:
-    return (kind << KIND_SHIFT | fd, start, length, 0)
+def event(kind: Kind, fd: int, start: int = 0, length: int = 0, last: int = 0) -> Event:
+    return (kind << KIND_SHIFT | fd, start, length, last)
 
 
 def test_an_answer_that_closes_its_connection_leaves_with_the_queue() -> None:
@@ -242,3 +250,56 @@ def test_sockets_that_could_not_be_watched_are_left_to_who_brought_them() -> Non
     sockets.add = lambda fds, mode: 1  # type: ignore[method-assign]  # the second one fails
     assert worker.adopt([5, 6]) == 1
     assert list(worker.clients) == [5]
+
+
+def test_what_was_asked_before_is_sent_hot_and_kept_until_it_may_not_be_sent_any_more() -> None:
+    sockets = FakeSockets()
+    plan = small()
+    source = FakeAnswers(small(close=True), {b"key": plan})
+    worker = Worker(sockets, source, Limits(), send_with_sendfile, None)
+    worker.adopt([5])
+
+    def is_hot() -> list[Event]:
+        assert sockets.sends[-1] == [5 | HOT, id(plan.head), plan.size]
+        assert worker.clients[5].connection.requests == 1
+        # Meanwhile two more have left, and the sites have changed.
+        sockets.activities[10], sockets.activities[11] = 2, 10**15
+        worker.distrust()
+        return [event(Kind.SHORT, 5, 0, 2, 1)]
+
+    def is_finished() -> list[Event]:
+        connection = worker.clients[5].connection
+        assert connection.requests == 3
+        assert len(sockets.forgotten) == 2
+        return []
+
+    sockets.script = [lambda: [head(5)], is_hot, is_finished]
+    sockets.at_end = lambda: worker.drain(0)
+    worker.run()
+    assert not sockets.script
+    assert sockets.hot.sent == []
+    assert sockets.forgotten[-1] == 0, "what is sent while draining is not sent by itself"
+
+
+def test_a_hot_answer_that_falls_short_is_never_taken_for_that_of_a_socket_that_has_left() -> None:
+    sockets = FakeSockets()
+    source = FakeAnswers(small(close=True), {b"hot": small()})
+    sockets.came = HEAD + b"keyhot"
+    worker = Worker(sockets, source, Limits(), send_with_sendfile, None)
+    worker.adopt([5, 6])
+    new: list[Client] = []
+
+    def left_and_taken_again() -> list[Event]:
+        worker.adopt([5])
+        new.append(worker.clients[5])
+        return [event(Kind.SHORT, 5, 0, 2, 1)]
+
+    def is_the_new_one() -> list[Event]:
+        assert worker.clients[5] is new[0]
+        return []
+
+    hot_head = (6, 3, len(HEAD), 3)  # its key lies behind that of the other
+    sockets.script = [lambda: [hot_head, head(5)], left_and_taken_again, is_the_new_one]
+    sockets.at_end = lambda: worker.drain(0)
+    worker.run()
+    assert not sockets.script

@@ -61,6 +61,10 @@ class AioEngine:
         self._working.start()
         self._accepting.start()
 
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+        self._loop.distrust()
+
     def drain(self, seconds: float) -> bool:
         """Take no more connections, finish what is under way, and return when all has ended.
 

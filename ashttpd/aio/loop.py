@@ -15,7 +15,7 @@ from ashttpd.cold import COLD, Late, PatientSource
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
 from ashttpd.epoll.bodies import WINDOW_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
-from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, Sockets
+from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, LAST, Kind, Mode, Sockets
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, File, Plan
@@ -51,6 +51,9 @@ def _limit_unsent(fd: int, most: int) -> None:
 class Loop(Worker):
     """Serves its clients in the thread that calls `run`; see Worker."""
 
+    # Each time anew we look whether it is in memory.
+    _file_flags = LAST
+
     def __init__(
         self,
         sockets: Sockets,
@@ -72,8 +75,6 @@ class Loop(Worker):
         self._has_read = False
         # Who can be sent more of a large body, in turn.
         self._large: dict[Client, None] = {}
-        # Until then, further small answers are expected.
-        self._small_until = 0.0
         self._streams: dict[Client, Stream] = {}
         self._fetches: dict[Client, Fetch] = {}
         # Those of them that have ended, with what they were for.
@@ -98,15 +99,13 @@ class Loop(Worker):
         elif self._queue.waiting:
             timeout = min(timeout, PAUSE_SECONDS)
         has_small = super()._turn(timeout)
-        if has_small:
-            self._small_until = self._now.monotonic + SMALL_SECONDS
         if (self._large or self._fetched) and has_small:
             # Small answers do not wait for large ones, but those for no more than a turn.
             has_small = super()._turn(0)
         if self._has_read or self._queue.waiting:
             self._has_read = False
             self._reap()
-        hurry = self._now.monotonic < self._small_until
+        hurry = self._now.monotonic < self._sockets.last_answer + SMALL_SECONDS
         if self._fetched:
             self._answer_late(hurry=hurry)
         if self._large:
@@ -115,12 +114,12 @@ class Loop(Worker):
         self._memory.renew(self._now.second.epoch)
         return has_small
 
-    def _handle(self, tag: int, start: int, length: int) -> None:
+    def _handle(self, tag: int, start: int, length: int, is_hot: int) -> None:
         if tag == Kind.WAKE << KIND_SHIFT | self._queue.eventfd & DESCRIPTOR_MASK:
             # Not yet: it may close sockets, whose numbers others can have when their news comes.
             self._has_read = True
         else:
-            super()._handle(tag, start, length)
+            super()._handle(tag, start, length, is_hot)
 
     def _reap(self) -> None:
         """Go on with whose bytes were read."""

@@ -13,6 +13,6 @@ ffibuilder.cdef((_SCAN / "scan.h").read_text() + (_HERE / "turn.h").read_text())
 ffibuilder.set_source(
     "ashttpd.epoll._turn",
     (_HERE / "turn.c").read_text(),
-    include_dirs=[str(_SCAN)],
+    include_dirs=[str(_SCAN), str(_HERE.parent)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
 )

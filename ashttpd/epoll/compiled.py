@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from ashttpd.engine import address_of, checked
 from ashttpd.epoll._turn import ffi, lib
 from ashttpd.epoll.plain import unsent
-from ashttpd.epoll.sockets import MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
+from ashttpd.epoll.sockets import HOT, MAX_EVENTS, Accept, Bytes, Event, Mode, Sockets
+from ashttpd.hot import ACTIVITY_BYTES, Hot, count_sockets
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
 
@@ -17,16 +19,21 @@ class CompiledSockets:
 
     def __init__(self, limits: Limits) -> None:
         """Own no socket yet."""
-        self._epoll = checked(lib.ashttpd_epoll())
+        numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
+        distrusted = ffi.new("int32_t[1]")
+        most = count_sockets()
+        out = ffi.new("ashttpd_sockets **")
+        checked(
+            lib.ashttpd_open(out, ffi.new("struct ashttpd_limits *", numbers), most, distrusted)
+        )
+        self._sockets = sockets = out[0]
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.wake_by(self._wake)
-        self._limits = ffi.new(
-            "struct ashttpd_limits *", (limits.head_bytes, limits.target_bytes, limits.head_fields)
-        )
-        # Every socket of a turn has room to bring as much as it may, which hardly any does. This
-        # comes from calloc(3), and pages that nobody has written to cost nothing.
-        self._buffer = ffi.new("char[]", lib.ashttpd_buffer_bytes(self._limits))
-        self.came: Bytes = ffi.buffer(self._buffer)
+        self.came: Bytes = ffi.buffer(lib.ashttpd_came(sockets), lib.ashttpd_came_bytes(sockets))
+        activities = ffi.buffer(lib.ashttpd_activities(sockets), most * ACTIVITY_BYTES)
+        forget = partial(lib.ashttpd_forget_hot, sockets)
+        self.hot = Hot(distrusted, memoryview(activities).cast("Q"), forget, limits.idle_seconds)
+        self.hot_flag = HOT
         # Events of sockets, and one for each plan that may fall short.
         self._events = ffi.new("int32_t[]", 2 * MAX_EVENTS * 4)
         # The content of a bytes object lies at a fixed distance behind its id.
@@ -36,21 +43,26 @@ class CompiledSockets:
         self._plans: list[Plan] = []
         self._sent_plans: list[Plan] = []
 
+    @property
+    def last_answer(self) -> float:
+        """See Sockets."""
+        return float(lib.ashttpd_last_answer(self._sockets)) / 1e6
+
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """See Sockets."""
-        return checked(lib.ashttpd_add(self._epoll, fds, len(fds), mode))
+        return checked(lib.ashttpd_add(self._sockets, fds, len(fds), mode))
 
     def wake_by(self, eventfd: int) -> None:
         """See Sockets."""
-        checked(lib.ashttpd_add(self._epoll, [eventfd], 1, Mode.WAKE))
+        checked(lib.ashttpd_add(self._sockets, [eventfd], 1, Mode.WAKE))
 
     def forget(self, fd: int) -> None:
         """See Sockets."""
-        checked(lib.ashttpd_forget(self._epoll, fd))
+        checked(lib.ashttpd_forget(self._sockets, fd))
 
     def watch(self, fd: int, mode: Mode) -> None:
         """See Sockets."""
-        checked(lib.ashttpd_watch(self._epoll, fd, mode))
+        checked(lib.ashttpd_watch(self._sockets, fd, mode))
 
     def queue(self, sends: list[int], plans: list[Plan]) -> None:
         """See Sockets."""
@@ -64,15 +76,7 @@ class CompiledSockets:
         """See Sockets."""
         plans, sends, events = self._plans, self._sends, self._events
         count = checked(
-            lib.ashttpd_turn(
-                self._epoll,
-                self._limits,
-                sends,
-                len(sends),
-                int(timeout * 1000),
-                self._buffer,
-                events,
-            )
+            lib.ashttpd_turn(self._sockets, sends, len(sends), int(timeout * 1000), events)
         )
         # The plans are kept: they had to live until here, and one may have fallen short.
         self._sent_plans, self._plans, self._sends = plans, [], []
@@ -97,7 +101,7 @@ class CompiledSockets:
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
-        lib.ashttpd_drop(self._epoll, fd)
+        lib.ashttpd_drop(self._sockets, fd)
 
     def wake(self) -> None:
         """See Sockets."""
@@ -105,7 +109,7 @@ class CompiledSockets:
 
     def close(self) -> None:
         """See Sockets."""
-        os.close(self._epoll)
+        lib.ashttpd_close(self._sockets)
         os.close(self._wake)
 
 

@@ -7,6 +7,8 @@ import select
 import socket
 import sys
 import termios
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -24,6 +26,7 @@ from ashttpd.epoll.sockets import (
     Mode,
     Sockets,
 )
+from ashttpd.hot import Hot
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
@@ -63,6 +66,9 @@ class PlainSockets:
         self._plans: list[Plan] = []
         self._sent_plans: list[Plan] = []
         self.came: Bytes = b""
+        self.hot_flag = 0
+        self.last_answer = 0.0
+        self.hot = Hot([0], defaultdict(int), lambda _epoch: None, limits.idle_seconds)
 
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """See Sockets."""
@@ -119,6 +125,7 @@ class PlainSockets:
     def _send_queued(self) -> list[Event]:
         """Send the heads; a body counts as fallen short, since here is no faster way for it."""
         events = []
+        now = time.monotonic()
         numbers = iter(self._sends)
         for number, plan in enumerate(self._plans):
             fd, _id, _length = next(numbers), next(numbers), next(numbers)
@@ -130,6 +137,7 @@ class PlainSockets:
                 sent = self._peers[fd].send(plan.head)
             except OSError as error:
                 sent = -(error.errno or errno.EIO)
+            self.last_answer = now
             if sent != plan.size:
                 events.append((Kind.SHORT << KIND_SHIFT | fd, number, sent, 0))
             elif last:

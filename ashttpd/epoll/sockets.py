@@ -8,6 +8,7 @@ from enum import IntEnum
 from socket import socket
 from typing import Final, Protocol
 
+from ashttpd.hot import Hot
 from ashttpd.http.plan import Plan
 
 
@@ -35,13 +36,15 @@ class Kind(IntEnum):
 # Flags beside the descriptor of what is queued.
 WITH_FILE: Final = 1 << 30
 LAST: Final = 1 << 29
+HOT: Final = 1 << 28
 KIND_SHIFT: Final = 24
 DESCRIPTOR_MASK: Final = (1 << KIND_SHIFT) - 1
 MAX_EVENTS: Final = 64
 
 # Four numbers: the tag, which is the kind above and the descriptor below KIND_SHIFT; where the
 # bytes that came start, and their length; the length of the key behind them. Of SHORT: the tag, the
-# plan's number in the queue, and how many of its bytes left or a negative errno.
+# plan's number in the queue, how many of its bytes left or a negative errno, and whether the number
+# is that among the HOT plans.
 Event = tuple[int, int, int, int]
 
 
@@ -74,6 +77,18 @@ class Sockets(Protocol):
         """End waits also when somebody writes to an eventfd(2), whose number WAKE then tells."""
 
     @property
+    def hot(self) -> Hot:
+        """What is sent HOT; its owner has to call `begin` behind each turn."""
+
+    @property
+    def hot_flag(self) -> int:
+        """HOT, or 0 where that cannot be."""
+
+    @property
+    def last_answer(self) -> float:
+        """When something queued, or hot, left last, in seconds of the monotonic clock."""
+
+    @property
     def came(self) -> Bytes:
         """The bytes that came, and the keys of the heads among them, where the events say."""
 
@@ -82,7 +97,9 @@ class Sockets(Protocol):
 
         `sends` has three numbers for each plan: descriptor, id of its head, length of its head.
         With WITH_FILE in the first, three more: descriptor, offset and length of the extent that
-        is its body. With LAST in it the socket is dropped when the plan has left. Numbers, since
+        is its body. With LAST in it the socket is dropped when the plan has left. With HOT it is
+        the answer to the HEAD that came last on its socket, is not in `plans` but in the list of
+        `hot`, and may be sent to all who ask with the same key, without a word. Numbers, since
         making objects of them costs more per request than the send.
         """
 

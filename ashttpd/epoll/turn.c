@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hot.c"
 #include "scan.c"
 
 enum mode { HEADS, RAW, WRITE, WAKE, PAUSED };
@@ -23,49 +24,113 @@ enum {
     KIND_SHIFT = 24,
     WITH_FILE = 1 << 30,
     LAST = 1 << 29,
+    HOT = 1 << 28,
     DESCRIPTOR_MASK = (1 << KIND_SHIFT) - 1,
 };
 
 /* How far behind its id the content of a bytes object lies. */
 int64_t ashttpd_content;
 
-int ashttpd_epoll(void)
+typedef struct ashttpd_sockets {
+    int epoll;
+    uint32_t most; /* of sockets: what their numbers are below */
+    struct ashttpd_limits limits;
+    struct hot hot;
+    char *came;
+} ashttpd_sockets;
+
+/* A whole head is received at once. */
+static int32_t receive_bytes(const struct ashttpd_limits *limits)
 {
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    return epoll < 0 ? -errno : epoll;
+    return limits->head_bytes > RECEIVE_BYTES ? limits->head_bytes : RECEIVE_BYTES;
 }
 
-int ashttpd_forget(int epoll, int fd)
+/* Every socket of a turn has room to bring as much as it may, which hardly any does. */
+int64_t ashttpd_came_bytes(const ashttpd_sockets *sockets)
 {
-    return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+    return (int64_t)MAX_EVENTS
+         * (receive_bytes(&sockets->limits) + ashttpd_max_key(&sockets->limits));
+}
+
+char *ashttpd_came(ashttpd_sockets *sockets) { return sockets->came; }
+
+/* Pairs, by the number of a socket: see struct activity. */
+uint64_t *ashttpd_activities(ashttpd_sockets *sockets)
+{
+    return &sockets->hot.activities->answers;
+}
+
+int64_t ashttpd_last_answer(ashttpd_sockets *sockets) { return sockets->hot.last; }
+
+void ashttpd_close(ashttpd_sockets *sockets)
+{
+    if (sockets->epoll >= 0)
+        close(sockets->epoll);
+    close_hot(&sockets->hot);
+    free(sockets->came);
+    free(sockets);
+}
+
+int ashttpd_open(ashttpd_sockets **out, const struct ashttpd_limits *limits, uint32_t most,
+                 int32_t *distrusted)
+{
+    ashttpd_sockets *sockets = calloc(1, sizeof *sockets);
+    if (!sockets)
+        return -ENOMEM;
+    sockets->most = most;
+    sockets->limits = *limits;
+    int failed = open_hot(&sockets->hot, most, distrusted);
+    sockets->came = calloc((size_t)ashttpd_came_bytes(sockets), 1);
+    sockets->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (failed || !sockets->came || sockets->epoll < 0) {
+        int result = sockets->epoll < 0 ? -errno : -ENOMEM;
+        ashttpd_close(sockets);
+        return result;
+    }
+    *out = sockets;
+    return 0;
+}
+
+int ashttpd_forget(ashttpd_sockets *sockets, int fd)
+{
+    return epoll_ctl(sockets->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+}
+
+void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch)
+{
+    forget_hot(&sockets->hot, epoch);
 }
 
 /* Closing is not enough: while the acceptor is still within the call that added the socket, its file
  * lives on in the set, and would be reported under a number that may be another's by then. */
-int ashttpd_drop(int epoll, int fd)
+int ashttpd_drop(ashttpd_sockets *sockets, int fd)
 {
-    ashttpd_forget(epoll, fd);
+    ashttpd_forget(sockets, fd);
     return close(fd) < 0 ? -errno : 0;
 }
 
-static int watch(int epoll, int operation, int fd, int mode)
+static int watch(ashttpd_sockets *sockets, int operation, int fd, int mode)
 {
     struct epoll_event event = {
         .events = mode == PAUSED ? 0 : mode == WRITE ? EPOLLOUT : EPOLLIN,
         .data.u64 = (uint64_t)mode << 32 | (uint32_t)fd,
     };
-    return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
+    return epoll_ctl(sockets->epoll, operation, fd, &event) < 0 ? -errno : 0;
 }
 
-int ashttpd_watch(int epoll, int fd, int mode)
+int ashttpd_watch(ashttpd_sockets *sockets, int fd, int mode)
 {
-    return watch(epoll, EPOLL_CTL_MOD, fd, mode);
+    return watch(sockets, EPOLL_CTL_MOD, fd, mode);
 }
 
-int ashttpd_add(int epoll, const int32_t *fds, int count, int mode)
+int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mode)
 {
     for (int i = 0; i < count; i++) {
-        int failure = watch(epoll, EPOLL_CTL_ADD, fds[i], mode);
+        int failure = (uint32_t)fds[i] < sockets->most ? 0 : -EMFILE;
+        if (!failure) {
+            sockets->hot.activities[fds[i]] = (struct activity){ 0 };
+            failure = watch(sockets, EPOLL_CTL_ADD, fds[i], mode);
+        }
         if (failure)
             return i ? i : failure;
     }
@@ -98,82 +163,126 @@ static ssize_t send_one(int fd, const char *data, size_t length, int file, off_t
     return n;
 }
 
+/* Sends what was remembered, if anything was, to who has asked for it. Returns NULL where somebody
+ * has to think about it; what falls short is told. */
+static int32_t *answer_hot(ashttpd_sockets *sockets, int fd, const char *key,
+                           int32_t key_length, int32_t *event)
+{
+    struct hot_answer *answer = recall(&sockets->hot, key, key_length);
+    if (!answer)
+        return NULL;
+    ssize_t n = send_one(fd, answer->head, (size_t)answer->head_length, answer->file,
+                         answer->offset, (size_t)answer->length);
+    if (n < 0)
+        return NULL;
+    note_answer(&sockets->hot, fd);
+    if (n == answer->head_length + answer->length)
+        return event;
+    return put_event(event, KIND_SHORT, fd, answer->number, (int32_t)n, 1);
+}
+
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_FILE in the first says that
- * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it. */
-static int32_t *send_all(int epoll, const int64_t *sends, int count, int32_t *event)
+ * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it, HOT
+ * to send it to all who ask the same. */
+static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int count,
+                         int32_t *event)
 {
     const int64_t *stop = sends + count;
-    for (int i = 0; sends < stop; i++) {
+    int32_t queued = 0;
+    if (count)
+        sockets->hot.last = sockets->hot.now;
+    while (sends < stop) {
         const int64_t *file = sends[0] & WITH_FILE ? sends + 3 : NULL;
-        int fd = (int)(sends[0] & DESCRIPTOR_MASK);
-        ssize_t all = sends[2] + (file ? file[2] : 0);
-        ssize_t n = send_one(fd, (const char *)sends[1] + ashttpd_content, (size_t)sends[2],
-                             file ? (int)file[0] : -1, file ? file[1] : 0,
-                             file ? (size_t)file[2] : 0);
-        if (n != all)
-            event = put_event(event, KIND_SHORT, fd, i, (int32_t)n, 0);
+        int fd = (int)(sends[0] & DESCRIPTOR_MASK), hot = (sends[0] & HOT) != 0;
+        struct hot_answer answer = {
+            .head = (const char *)sends[1] + ashttpd_content,
+            .head_length = sends[2],
+            .file = file ? (int32_t)file[0] : -1,
+            .offset = file ? file[1] : 0,
+            .length = file ? file[2] : 0,
+            .number = hot ? sockets->hot.sent++ : queued++,
+        };
+        if (hot)
+            remember(&sockets->hot, sockets->came, fd, &answer);
+        ssize_t n = send_one(fd, answer.head, (size_t)answer.head_length, answer.file,
+                             answer.offset, (size_t)answer.length);
+        if (n != answer.head_length + answer.length)
+            event = put_event(event, KIND_SHORT, fd, answer.number, (int32_t)n, hot);
         else if (sends[0] & LAST)
-            ashttpd_drop(epoll, fd);
+            ashttpd_drop(sockets, fd);
         sends += file ? 6 : 3;
     }
     return event;
 }
 
-/* A whole head is received at once. */
-static int32_t receive_bytes(const struct ashttpd_limits *limits)
+/* Receives from a socket at `start` of what came; adds to it how much that was. */
+static int32_t *receive(ashttpd_sockets *sockets, int fd, int mode, int32_t *start,
+                        int32_t *event)
 {
-    return limits->head_bytes > RECEIVE_BYTES ? limits->head_bytes : RECEIVE_BYTES;
+    char *data = sockets->came + *start;
+    ssize_t n = recv(fd, data, (size_t)receive_bytes(&sockets->limits), MSG_DONTWAIT);
+    if (n <= 0) {
+        int is_end = n == 0 || (errno != EAGAIN && errno != EINTR);
+        return is_end ? put_event(event, KIND_END, fd, n ? errno : 0, 0, 0) : event;
+    }
+    int64_t scanned = mode == HEADS
+        ? ashttpd_scan(&sockets->limits, data, 0, (int32_t)n, data + n) : 0;
+    /* With a body behind it a head is not the whole request, wherever it ends. */
+    int whole = scanned > 0 && (scanned & 0xffffffff) == n && data[n + 2] == '-';
+    int32_t key_length = whole ? (int32_t)(scanned >> 32) : 0;
+    if (whole) {
+        int32_t *answered = answer_hot(sockets, fd, data + n, key_length, event);
+        if (answered)
+            return answered;
+        sockets->hot.keys[fd] = (struct place){ *start + (int32_t)n, key_length };
+    }
+    event = put_event(event, whole ? KIND_HEAD : KIND_DATA, fd, *start, (int32_t)n, key_length);
+    *start += (int32_t)n + key_length;
+    return event;
 }
 
-int32_t ashttpd_buffer_bytes(const struct ashttpd_limits *limits)
+/* Waits for at most so many milliseconds, and receives. */
+static int32_t *receive_all(ashttpd_sockets *sockets, int timeout, int32_t *event)
 {
-    return MAX_EVENTS * (receive_bytes(limits) + ashttpd_max_key(limits));
-}
-
-int ashttpd_turn(int epoll, const struct ashttpd_limits *limits, const int64_t *sends,
-                 int send_numbers, int timeout, char *buffer, int32_t *events)
-{
-    size_t most = (size_t)receive_bytes(limits);
     struct epoll_event ready[MAX_EVENTS];
-    int32_t *event = send_all(epoll, sends, send_numbers, events);
     int32_t used = 0;
-
-    /* What fell short is dealt with first: its peer's next bytes have to wait. */
-    if (event != events)
-        return (int)(event - events) / 4;
-    int count = epoll_wait(epoll, ready, MAX_EVENTS, timeout);
+    int count = epoll_wait(sockets->epoll, ready, MAX_EVENTS, timeout);
     if (count < 0 && errno != EINTR)
-        return -errno;
+        return NULL;
+    read_clocks(&sockets->hot);
     for (int i = 0; i < count; i++) {
         int fd = (int)(uint32_t)ready[i].data.u64, mode = (int)(ready[i].data.u64 >> 32);
         if (mode == WRITE) {
             event = put_event(event, KIND_WRITABLE, fd, 0, 0, 0);
-            continue;
-        }
-        if (mode == PAUSED) { /* nothing but EPOLLHUP and EPOLLERR, which nobody can turn off */
+        } else if (mode == PAUSED) { /* EPOLLHUP and EPOLLERR, which nobody can turn off */
             event = put_event(event, KIND_END, fd, 0, 0, 0);
-            continue;
-        }
-        if (mode == WAKE) {
+        } else if (mode == WAKE) {
             eventfd_t value;
             eventfd_read(fd, &value);
             event = put_event(event, KIND_WAKE, fd, 0, 0, 0);
-            continue;
+        } else {
+            event = receive(sockets, fd, mode, &used, event);
         }
-        ssize_t n = recv(fd, buffer + used, most, MSG_DONTWAIT);
-        if (n <= 0) {
-            if (n == 0 || (errno != EAGAIN && errno != EINTR))
-                event = put_event(event, KIND_END, fd, n ? errno : 0, 0, 0);
-            continue;
-        }
-        int64_t scanned = mode == HEADS ? ashttpd_scan(limits, buffer + used, 0, (int32_t)n,
-                                                       buffer + used + n) : 0;
-        /* With a body behind it a head is not the whole request, wherever it ends. */
-        int whole = scanned > 0 && (scanned & 0xffffffff) == n && buffer[used + n + 2] == '-';
-        int32_t key_length = whole ? (int32_t)(scanned >> 32) : 0;
-        event = put_event(event, whole ? KIND_HEAD : KIND_DATA, fd, used, (int32_t)n, key_length);
-        used += (int32_t)n + key_length;
     }
+    return event;
+}
+
+int ashttpd_turn(ashttpd_sockets *sockets, const int64_t *sends, int send_numbers,
+                 int timeout, int32_t *events)
+{
+    read_clocks(&sockets->hot);
+    int64_t now = sockets->hot.now, deadline = now + timeout * 1000LL;
+    int32_t *event = send_all(sockets, sends, send_numbers, events);
+    /* What fell short is dealt with first: its peer's next bytes have to wait. */
+    if (event != events)
+        return (int)(event - events) / 4;
+    /* That hot answers have left is not worth a trip to Python. */
+    do {
+        event = receive_all(sockets, (int)((deadline - now + 999) / 1000), events);
+        if (!event)
+            return -errno;
+        now = sockets->hot.now;
+    } while (event == events && now < deadline);
     return (int)(event - events) / 4;
 }
 

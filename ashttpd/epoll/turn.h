@@ -1,12 +1,19 @@
+typedef struct ashttpd_sockets ashttpd_sockets;
 extern int64_t ashttpd_content;
-int ashttpd_epoll(void);
-int ashttpd_forget(int epoll, int fd);
-int ashttpd_drop(int epoll, int fd);
-int ashttpd_watch(int epoll, int fd, int mode);
-int ashttpd_add(int epoll, const int32_t *fds, int count, int mode);
-int32_t ashttpd_buffer_bytes(const struct ashttpd_limits *limits);
-int ashttpd_turn(int epoll, const struct ashttpd_limits *limits, const int64_t *sends,
-                 int send_numbers, int timeout, char *buffer, int32_t *events);
+int ashttpd_open(ashttpd_sockets **out, const struct ashttpd_limits *limits, uint32_t most,
+                 int32_t *distrusted);
+void ashttpd_close(ashttpd_sockets *sockets);
+char *ashttpd_came(ashttpd_sockets *sockets);
+int64_t ashttpd_came_bytes(const ashttpd_sockets *sockets);
+uint64_t *ashttpd_activities(ashttpd_sockets *sockets);
+int64_t ashttpd_last_answer(ashttpd_sockets *sockets);
+void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch);
+int ashttpd_forget(ashttpd_sockets *sockets, int fd);
+int ashttpd_drop(ashttpd_sockets *sockets, int fd);
+int ashttpd_watch(ashttpd_sockets *sockets, int fd, int mode);
+int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mode);
+int ashttpd_turn(ashttpd_sockets *sockets, const int64_t *sends, int send_numbers,
+                 int timeout, int32_t *events);
 int ashttpd_accept(int listener, int32_t *fds, int most);
 int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length);
 int ashttpd_shutdown(int fd);

@@ -14,6 +14,7 @@ from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
+    HOT,
     KIND_SHIFT,
     LAST,
     MAX_EVENTS,
@@ -34,8 +35,11 @@ log = logging.getLogger(__name__)
 class Worker:
     """Serves its clients in the thread that calls `run`.
 
-    Others may call `adopt`, `close_idle` and `drain`.
+    Others may call `adopt`, `close_idle`, `distrust` and `drain`.
     """
+
+    # What a plan with a part of a file may be sent with.
+    _file_flags = LAST | HOT
 
     def __init__(
         self,
@@ -106,7 +110,12 @@ class Worker:
     def drain(self, deadline: float) -> None:
         """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
         self._drain_deadline = deadline
+        self._sockets.hot.distrust()
         self._sockets.wake()
+
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+        self._sockets.hot.distrust()
 
     def run(self) -> None:
         """Serve until drained."""
@@ -138,58 +147,69 @@ class Worker:
         self._now = now = read_clocks(self._now)
         source, came = self._source, sockets.came
         find, second = source.find, now.second
+        # The log tells how much of each response left, so it cannot wait for the next turn.
+        may_queue = self._access_log is None and self._drain_deadline is None
+        hot, settle = sockets.hot.begin(second, allowed=may_queue), sockets.hot.settle
         plans = source.plans(second)
         sends: list[int] = []
         queued: list[Plan] = []
         leaving: dict[int, Client] = {}
         idle_deadline = now.monotonic + self._limits.idle_seconds
-        # The log tells how much of each response left, so it cannot wait for the next turn.
-        may_queue = self._access_log is None and self._drain_deadline is None
         for tag, start, length, key_length in events:
             if tag > DESCRIPTOR_MASK:
-                self._handle(tag, start, length)
+                self._handle(tag, start, length, key_length)
                 continue
             start_of_key = start + length
             key = came[start_of_key : start_of_key + key_length]
-            try:
-                plan = plans.get(key) or find(key, second)
-            except Exception:
-                self._abandon(clients[tag])
-                continue
+            plan = plans.get(key)
+            seen = plan is not None
+            if plan is None:
+                try:
+                    plan = find(key, second)
+                except Exception:
+                    self._abandon(clients[tag])
+                    continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
             if not may_queue or plan.linger or plan.body_size > AT_ONCE_BYTES:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
-            last = LAST if plan.close else 0
+            flag = LAST if plan.close else sockets.hot_flag if seen else 0
             if not plan.body:
-                sends += (tag | last, id(plan.head), plan.size)
+                sends += (tag | flag, id(plan.head), plan.size)
             elif isinstance(part := plan.body[0], Extent) and self._may_queue(part):
-                sends += (tag | last | WITH_FILE, id(plan.head), len(plan.head))
+                flag &= self._file_flags
+                sends += (tag | flag | WITH_FILE, id(plan.head), len(plan.head))
                 sends += (part.file.fd, part.offset, part.length)
             else:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
-            queued.append(plan)
-            if last:
+            (hot if flag & HOT else queued).append(plan)
+            if flag & LAST:
                 leaving[tag] = clients.pop(tag)
             else:
                 connection = clients[tag].connection
+                settle(tag, connection)
                 connection.deadline = idle_deadline
                 connection.requests += 1
         sockets.queue(sends, queued)
         self._leaving = leaving
         if now.monotonic >= self._next_sweep:
             self._sweep()
-        return bool(queued)
+        return bool(sends)
 
     def _may_queue(self, extent: Extent) -> bool:
         """Whether a small enough extent may leave within the next turn, by sendfile."""
         return not extent.file.revoked
 
+    def _settle(self, client: Client) -> None:
+        """Note in a connection what the sockets have answered in its place."""
+        self._sockets.hot.settle(client.fd, client.connection)
+
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head now: it is large, or to be logged, or comes in parts."""
         try:
+            self._settle(client)
             client.connection.take(head, plan, self._now)
             if plan.body_size <= AT_ONCE_BYTES or not self._hand_over(client, plan):
                 self._follow(client, plan)
@@ -214,23 +234,25 @@ class Worker:
             self.take_over(client)
         return True
 
-    def _handle(self, tag: int, start: int, length: int) -> None:
+    def _handle(self, tag: int, start: int, length: int, is_hot: int) -> None:
         """Act on whatever happens more rarely than a whole request."""
         kind, fd = tag >> KIND_SHIFT, tag & DESCRIPTOR_MASK
         # Of any other kind it would be news of a socket that was given the number since.
-        if kind == Kind.SHORT and fd in self._leaving:
+        if kind == Kind.SHORT and not is_hot and fd in self._leaving:
             self.clients[fd] = self._leaving[fd]
         client = self.clients.get(fd)
         if client is None:  # the wake, or a socket that was closed within this turn
             return
         try:
+            self._settle(client)
             if kind == Kind.DATA:
                 data = self._sockets.came[start : start + length]
                 self._follow(client, client.connection.feed(data, self._now))
             elif kind == Kind.WRITABLE:
                 self._go_on(client)
             elif kind == Kind.SHORT:
-                plan = self._sockets.queued(start)
+                sockets = self._sockets
+                plan = sockets.hot.sent[start] if is_hot else sockets.queued(start)
                 client.connection.requests -= 1  # taking it counts it again
                 client.connection.take(b"", plan, self._now)
                 client.cursor = Cursor(plan, max(0, length))
@@ -336,8 +358,9 @@ class Worker:
     def _sweep(self) -> None:
         """Act on deadlines that have passed, and on who makes room or had its share of requests.
 
-        Requests that `_turn` answers by itself are counted there and no more: here is found who
-        has reached the limit, and its next request goes to the connection, which says the end.
+        Requests that are answered without their connection are counted by the sockets and no more:
+        here is found who has reached the limit, and its next request goes to the connection, which
+        says the end.
         """
         now = self._now.monotonic
         self._next_sweep = now + SWEEP_SECONDS
@@ -345,6 +368,7 @@ class Worker:
         for client in list(self.clients.values()):
             connection = client.connection
             try:
+                self._settle(client)
                 if connection.deadline <= now:
                     self._expire(client)
                 elif idle_before and is_idle(connection, idle_before):

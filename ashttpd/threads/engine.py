@@ -48,6 +48,11 @@ class ThreadsEngine:
         for thread in (*self._working, self._accepting):
             thread.start()
 
+    def distrust(self) -> None:
+        """Look at the sites again before anything else is answered; for any thread."""
+        for worker in self._workers:
+            worker.distrust()
+
     def drain(self, seconds: float) -> bool:
         """Take no more connections, finish what is under way, and return when all has ended.
 

@@ -14,6 +14,6 @@ ffibuilder.set_source(
     "ashttpd.uring._uring",
     (_HERE / "shim.c").read_text(),
     libraries=["uring"],
-    include_dirs=[str(_HERE), str(_SCAN)],
+    include_dirs=[str(_HERE), str(_SCAN), str(_HERE.parent)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
 )

@@ -88,9 +88,6 @@ class Loop:
         self._sends: list[int] = []
         self._queued: list[Plan] = []
         self._sent: list[Plan] = []
-        # What the ring answers with by itself in this second.
-        self._hot: list[Plan] = []
-        self._sent_hot = self._hot
         self._drain_deadline: float | None = None
         self._now = read_clocks()
         self._next_sweep = self._now.monotonic + SWEEP_SECONDS
@@ -103,12 +100,12 @@ class Loop:
     def drain(self, deadline: float) -> None:
         """Finish what is under way, then return from `run`; at `deadline` (monotonic) at last."""
         self._drain_deadline = deadline
-        self.ring.distrust()
+        self.ring.hot.distrust()
         self.ring.wake()
 
     def distrust(self) -> None:
         """Look at the sites again before anything else is answered; for any thread."""
-        self.ring.distrust()
+        self.ring.hot.distrust()
 
     def run(self) -> None:
         """Serve until drained, and close everything."""
@@ -149,22 +146,18 @@ class Loop:
         ring, clients = self.ring, self.clients
         events = ring.turn(self._sends, timeout, self._lobby.room)
         # They had to live until here. Which of them have not left, PENDING tells.
-        self._sent, self._sent_hot = self._queued, self._hot
+        self._sent = self._queued
         sends: list[int] = []
         queued: list[Plan] = []
         leaving: dict[int, Client] = {}
         self._sends = sends
-        before = self._now
-        self._now = now = read_clocks(before)
+        self._now = now = read_clocks(self._now)
+        came, maps, find, second = ring.came, ring.maps, self._patient.find, now.second
         # The log tells how much of each response left, so it has to be told of every one.
         may_queue = self._access_log is None and self._drain_deadline is None
-        if now.second is not before.second or ring.is_distrusted:
-            # Before the sites are looked at: what changes from now on is said again.
-            ring.forget(now.second.epoch if may_queue else 0)
-            self._hot = []
-        hot = self._hot
-        came, maps, find, second = ring.came, ring.maps, self._patient.find, now.second
+        hot, settle = ring.hot.begin(second, allowed=may_queue), ring.hot.settle
         plans = self._source.plans(second)
+        idle_deadline = now.monotonic + self._limits.idle_seconds
         for tag, start, length, key_length in events:
             if tag > DESCRIPTOR_MASK:
                 self._handle(tag, start, length, key_length)
@@ -201,6 +194,11 @@ class Loop:
             kept.append(plan)
             if plan.close:
                 leaving[tag] = clients.pop(tag)
+            else:
+                connection = clients[tag].connection
+                settle(tag, connection)
+                connection.deadline = idle_deadline
+                connection.requests += 1
         self._queued, self._leaving = queued, leaving
         if now.monotonic >= self._next_sweep:
             self._sweep()
@@ -221,10 +219,7 @@ class Loop:
 
     def _settle(self, client: Client) -> None:
         """Note in a connection what the ring has answered in its place."""
-        answers, last = self.ring.take_activity(client.fd)
-        if answers:
-            client.connection.requests += answers
-            client.connection.deadline = last + self._limits.idle_seconds
+        self.ring.hot.settle(client.fd, client.connection)
 
     def _handle(self, tag: int, start: int, result: int, is_hot: int) -> None:
         """Act on whatever happens more rarely than a whole request."""
@@ -241,7 +236,8 @@ class Loop:
         if kind == Kind.GONE:
             del self._gone[fd]
             return
-        if kind == Kind.PENDING and fd in self._leaving:
+        # What is hot was not queued: it is of a socket that was given the number since.
+        if kind == Kind.PENDING and not is_hot and fd in self._leaving:
             self.clients[fd] = self._leaving.pop(fd)
         client = self.clients.get(fd)
         if client is None:  # the wake
@@ -253,7 +249,7 @@ class Loop:
             elif kind == Kind.SENT:
                 self._sent_some(client, result)
             elif kind == Kind.PENDING:
-                plan = (self._sent_hot if is_hot else self._sent)[start]
+                plan = (self.ring.hot.sent if is_hot else self._sent)[start]
                 client.connection.requests -= 1  # taking it counts it again
                 client.connection.take(b"", plan, self._now)
                 client.cursor = Cursor(plan)

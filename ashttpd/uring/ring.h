@@ -77,7 +77,6 @@ struct slot {
     int64_t rest;          /* bytes of the part of a file behind the window under way */
     int64_t behind;        /* bytes that will be sent behind all that, of the same body */
     int32_t number;        /* of its plan in the queue, or among the hot ones */
-    int32_t key, key_length; /* of the head that was handed out, in the pool */
     int32_t map;
     uint32_t asked;        /* the turn that handed out a whole head */
     uint8_t open, mode;
@@ -87,11 +86,6 @@ struct slot {
     uint8_t windowless;    /* whether it waits for its turn to be sent one */
     uint8_t entered;       /* whether it has an entry among those who do, perhaps an old one */
     uint8_t hot, last, deaf, waiting, closing, owed;
-};
-
-/* What a socket was answered that its owner does not count: how often, and when last. */
-struct activity {
-    uint64_t answers, microseconds;
 };
 
 struct map {
@@ -109,13 +103,7 @@ typedef struct ashttpd_ring {
     struct io_uring_buf_ring *buffers;
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
-    int64_t now, epoch;  /* microseconds of the monotonic clock; seconds of the real one */
-    int64_t hot_epoch;   /* the second that hot answers are for */
-    int64_t small_until; /* until then, further small answers are expected */
-    int32_t *distrusted; /* set by any thread: hot answers are not to be given any more */
     struct hot hot;
-    int32_t hot_number;
-    struct activity *activities;
     int in_flight, pagemap, wake;
     int room; /* new sockets that may be taken before the next turn */
     struct slot *slots;

@@ -6,14 +6,15 @@ thread, that which calls `enable`, but for `wake` and what `map_file` says of fi
 
 import errno
 import os
-import resource
 import weakref
 from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
+from functools import partial
 from typing import Final, Protocol
 
 from ashttpd.engine import UnusableError, checked
+from ashttpd.hot import ACTIVITY_BYTES, Hot, count_sockets
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import File
 
@@ -77,8 +78,6 @@ COMPLETIONS: Final = 8192
 BUFFERS: Final = 1024
 # More than can connect within a turn.
 _MUCH_ROOM: Final = 1 << 30
-# The highest descriptor of a socket, plus one; those that were never used cost nothing.
-MAX_SOCKETS: Final = 1 << 20
 # From the best to what every kernel since 5.11 takes. Without either of the first two, each
 # completion interrupts the processor, which costs half as much again per request.
 _FLAGS: Final = (
@@ -133,17 +132,20 @@ class Ring:
             raise UnusableError(
                 f"not built ({NOT_BUILT}); install liburing-dev, a C compiler, then ashttpd again"
             )
-        slots = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MAX_SOCKETS)
+        slots = count_sockets()
         numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
         self._limits = ffi.new("struct ashttpd_limits *", numbers)
-        # Nothing is answered from memory before the first `forget`.
-        self._distrusted = ffi.new("int32_t *", 1)
+        self._distrusted = ffi.new("int32_t[1]")
         self._ring, self.flags = self._open(entries, completions, buffers, slots)
         self.came: Bytes = ffi.buffer(
             lib.ashttpd_ring_pool(self._ring), lib.ashttpd_ring_pool_bytes(self._ring)
         )
-        activities = lib.ashttpd_ring_activities(self._ring)
-        self._activities = memoryview(ffi.buffer(activities, slots * 16)).cast("Q")
+        activities = ffi.buffer(lib.ashttpd_ring_activities(self._ring), slots * ACTIVITY_BYTES)
+        forget = partial(lib.ashttpd_ring_forget, self._ring)
+        # What is sent HOT; its owner has to call `begin` behind each turn.
+        self.hot = Hot(
+            self._distrusted, memoryview(activities).cast("Q"), forget, limits.idle_seconds
+        )
         self._room = 0
         self._make_room(lib.MAX_EVENTS)
         # The content of a bytes object lies at a fixed distance behind its id.
@@ -208,8 +210,7 @@ class Ring:
         time for each socket.
 
         With HOT it answers the HEAD that came last on its socket, and is sent to all who ask with
-        the same key, without a word, until `forget` or another second: so long it has to live.
-        Their numbers count from the last `forget`.
+        the same key, without a word: it has to be in the list of `hot`, in their order.
 
         What the events refer to is there until the next turn, and so has to be what was sent,
         unless PENDING comes for it: then until SENT, or until GONE if it is dropped before.
@@ -224,29 +225,6 @@ class Ring:
         )
         numbers = iter(ffi.unpack(events, count * 4))
         return zip(numbers, numbers, numbers, numbers, strict=True)
-
-    @property
-    def is_distrusted(self) -> bool:
-        """Whether `distrust` was called since the last `forget`."""
-        return bool(self._distrusted[0])
-
-    def distrust(self) -> None:
-        """Answer nothing from memory any more before the next `forget`; from any thread."""
-        self._distrusted[0] = 1
-
-    def forget(self, epoch: int) -> None:
-        """Forget what was sent HOT; what is sent so from now on is for this second only."""
-        lib.ashttpd_ring_forget(self._ring, epoch)
-
-    def take_activity(self, fd: int) -> tuple[int, float]:
-        """Return how many answers without TELL a socket was sent since this was asked last.
-
-        Also when the last of them was sent, in seconds of the monotonic clock.
-        """
-        activities, place = self._activities, 2 * fd
-        answers = activities[place]
-        activities[place] = 0
-        return answers, activities[place + 1] / 1e6
 
     def hear(self, fd: int, mode: Mode) -> None:
         """Receive from a socket, from now on in this mode."""

@@ -197,32 +197,6 @@ static int describe_body(ashttpd_ring *ring, struct slot *slot, int32_t map, int
     return 0;
 }
 
-/* Notes that a whole request was answered whose connection nobody else looks at. */
-static void note_answer(ashttpd_ring *ring, int fd)
-{
-    struct activity *activity = &ring->activities[fd];
-    activity->answers++;
-    activity->microseconds = (uint64_t)ring->now;
-    ring->small_until = ring->now + SMALL_MICROSECONDS;
-}
-
-/* Has the answer to the head that was handed out last be given to all who ask the same. */
-static void remember_answer(ashttpd_ring *ring, struct slot *slot, const int64_t *send)
-{
-    struct hot_answer *answer = remember(&ring->hot, ring->pool + slot->key, slot->key_length);
-    if (!answer)
-        return;
-    answer->head = slot->parts[0].iov_base;
-    answer->head_length = send[2];
-    answer->number = slot->number;
-    answer->length = 0;
-    if (send[0] & WITH_BODY) {
-        answer->file = (int32_t)send[3];
-        answer->offset = send[4];
-        answer->length = send[5];
-    }
-}
-
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
  * another four follow: map, offset, length, and what of the same body will be sent behind it. LAST
  * says to close the socket behind it, TELL to tell the end; without TELL it is the next plan of the
@@ -234,8 +208,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
     while (sends < stop) {
         const int64_t *send = sends;
         int fd = (int)(send[0] & DESCRIPTOR_MASK), queued = !(send[0] & TELL);
-        int32_t own_number = send[0] & HOT ? ring->hot_number : number;
-        ring->hot_number += (send[0] & HOT) != 0;
+        int32_t own_number = send[0] & HOT ? ring->hot.sent++ : number;
         number += queued && !(send[0] & HOT);
         sends += send[0] & WITH_BODY ? 7 : 3;
         /* A socket that was dropped since. */
@@ -243,12 +216,20 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
             continue;
         struct slot *slot = describe(ring, fd, (char *)send[1] + ashttpd_content, send[2],
                                      own_number, send[0]);
-        if (send[0] & HOT)
-            remember_answer(ring, slot, send);
+        if (send[0] & HOT) {
+            struct hot_answer answer = { .head = slot->parts[0].iov_base, .head_length = send[2],
+                                         .number = own_number };
+            if (send[0] & WITH_BODY) {
+                answer.file = (int32_t)send[3];
+                answer.offset = send[4];
+                answer.length = send[5];
+            }
+            remember(&ring->hot, ring->pool, fd, &answer);
+        }
         if (!queued)
             slot->mode = RAW;
         else
-            note_answer(ring, fd);
+            ring->hot.last = ring->hot.now;
         int result = 0;
         if (send[0] & WITH_BODY) {
             slot->behind = send[6];
@@ -273,7 +254,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
  * others wait for small answers. */
 static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
 {
-    int hurry = ring->now < ring->small_until;
+    int hurry = ring->hot.now < ring->hot.last + SMALL_MICROSECONDS;
     int64_t room = hurry ? WINDOW_BYTES : TURN_BYTES;
     int64_t most = hurry || ring->streams >= FEW_STREAMS ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
     uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
@@ -318,8 +299,6 @@ static int32_t *tell_all_pending(ashttpd_ring *ring, const int64_t *sends, int n
 static int32_t *answer_hot(ashttpd_ring *ring, int fd, const char *key, int32_t key_length,
                            int32_t *event)
 {
-    if (ring->epoch != ring->hot_epoch || __atomic_load_n(ring->distrusted, __ATOMIC_ACQUIRE))
-        return NULL;
     struct hot_answer *answer = recall(&ring->hot, key, key_length);
     if (!answer)
         return NULL;
@@ -330,7 +309,7 @@ static int32_t *answer_hot(ashttpd_ring *ring, int fd, const char *key, int32_t 
         return NULL;
     if (send_now(ring, fd))
         return NULL;
-    note_answer(ring, fd);
+    note_answer(&ring->hot, fd);
     if (!slot->parts[0].iov_len && !slot->parts[1].iov_len)
         return event;
     return tell_pending(ring, fd, started(ring, fd, issue(ring, fd), event));

@@ -20,7 +20,6 @@ void ashttpd_ring_close(ashttpd_ring *ring)
     free(ring->waiting);
     free(ring->turns);
     free(ring->used);
-    free(ring->activities);
     close_hot(&ring->hot);
     free(ring);
 }
@@ -74,7 +73,6 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, i
         return result;
     }
     ring->limits = *limits;
-    ring->distrusted = distrusted;
     ring->buffer_count = buffers;
     ring->slot_count = slots;
     ring->wake = -1;
@@ -87,8 +85,7 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, i
     ring->waiting = calloc(slots, sizeof *ring->waiting);
     ring->turns = calloc(slots, sizeof *ring->turns);
     ring->used = calloc(buffers, sizeof *ring->used);
-    ring->activities = calloc(slots, sizeof *ring->activities);
-    if (open_hot(&ring->hot) || !ring->activities || !ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->turns || !ring->used)
+    if (open_hot(&ring->hot, slots, distrusted) || !ring->pool || !ring->slots || !ring->maps || !ring->waiting || !ring->turns || !ring->used)
         result = -ENOMEM;
     else if (!is_recent(ring))
         result = -EOPNOTSUPP;
@@ -119,7 +116,7 @@ int ashttpd_ring_enable(ashttpd_ring *ring)
 }
 
 /* Pairs, by the number of a descriptor: see struct activity. */
-uint64_t *ashttpd_ring_activities(ashttpd_ring *ring) { return &ring->activities->answers; }
+uint64_t *ashttpd_ring_activities(ashttpd_ring *ring) { return &ring->hot.activities->answers; }
 
 char *ashttpd_ring_pool(ashttpd_ring *ring) { return ring->pool; }
 

@@ -25,8 +25,7 @@ static int32_t *came(ashttpd_ring *ring, int fd, int32_t start, int32_t length, 
             if (answered)
                 return answered;
             slot->asked = ring->turn;
-            slot->key = start + length;
-            slot->key_length = key_length;
+            ring->hot.keys[fd] = (struct place){ start + length, key_length };
             return put_event(event, KIND_HEAD, fd, start, length, key_length);
         }
     }
@@ -150,16 +149,6 @@ static int32_t *complete_all(ashttpd_ring *ring, int32_t *event)
     return event;
 }
 
-static void read_clocks(ashttpd_ring *ring)
-{
-    struct timespec now, real;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    clock_gettime(CLOCK_REALTIME, &real);
-    ring->second = (uint32_t)now.tv_sec + 1;
-    ring->now = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
-    ring->epoch = real.tv_sec;
-}
-
 /* Gives back the buffers that nobody refers to any more, then arms what had to wait for them. */
 static void recycle(ashttpd_ring *ring)
 {
@@ -179,20 +168,21 @@ static void recycle(ashttpd_ring *ring)
     }
 }
 
-void ashttpd_ring_forget(ashttpd_ring *ring, int64_t epoch)
+/* Takes the time; a second that is 0 was never. */
+static void tick(ashttpd_ring *ring)
 {
-    __atomic_store_n(ring->distrusted, 0, __ATOMIC_RELEASE);
-    forget_hot(&ring->hot);
-    ring->hot_number = 0;
-    ring->hot_epoch = epoch;
+    read_clocks(&ring->hot);
+    ring->second = (uint32_t)(ring->hot.now / 1000000) + 1;
 }
+
+void ashttpd_ring_forget(ashttpd_ring *ring, int64_t epoch) { forget_hot(&ring->hot, epoch); }
 
 int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int room, int timeout,
                       int32_t *events)
 {
     struct io_uring_cqe *cqe;
-    read_clocks(ring);
-    int64_t deadline = ring->now + timeout * 1000LL;
+    tick(ring);
+    int64_t deadline = ring->hot.now + timeout * 1000LL;
     if (++ring->turn == 0)
         ring->turn = 1;
     ring->room = room;
@@ -202,18 +192,18 @@ int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int
         recycle(ring);
         event = start_windows(ring, event);
         int is_busy = ring->turns_count > 0;
-        int64_t left = is_busy || ring->now > deadline ? 0 : deadline - ring->now;
+        int64_t left = is_busy || ring->hot.now > deadline ? 0 : deadline - ring->hot.now;
         struct __kernel_timespec limit = { left / 1000000, left % 1000000 * 1000 };
         int result = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, event == events, &limit,
                                                       NULL);
-        read_clocks(ring);
+        tick(ring);
         event = complete_all(ring, event);
         /* Python keeps the time, so with more to send than a turn takes it is its turn, too. */
         if (result == -ETIME || result == -EINTR || is_busy)
             break;
         if (result < 0 && result != -EBUSY && result != -EAGAIN)
             return result;
-    } while (event == events && ring->now < deadline);
+    } while (event == events && ring->hot.now < deadline);
     event = tell_all_pending(ring, sends, numbers, event);
     return (int)(event - events) / 4;
 }

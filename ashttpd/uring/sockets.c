@@ -81,7 +81,7 @@ static int open_slot(ashttpd_ring *ring, int fd)
         return -EMFILE;
     clear(ring, &ring->slots[fd]);
     ring->slots[fd].open = 1;
-    ring->activities[fd] = (struct activity){ 0 };
+    ring->hot.activities[fd] = (struct activity){ 0 };
     return 0;
 }
 

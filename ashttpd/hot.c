@@ -4,9 +4,11 @@
  * asked. An answer is where its bytes lie, which are not ours: whoever remembers keeps them there
  * until it forgets all, which costs nothing. For one thread.
  */
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     /* Most keys are half as long. */
@@ -24,7 +26,7 @@ struct hot_answer {
     int64_t head_length;
     int64_t offset, length; /* of the part of a file behind it; a length of 0 is none */
     int32_t file;           /* as the engine knows files */
-    int32_t number;         /* as the engine knows plans */
+    int32_t number;         /* of its plan among those that were sent hot */
     int32_t key_length;
     char key[MAX_HOT_KEY];
 };
@@ -34,35 +36,79 @@ struct mark {
     int32_t answer;
 };
 
+/* What a socket was answered without its connection: how often, and when last. */
+struct activity {
+    uint64_t answers, microseconds;
+};
+
+/* Where the key lies, in what came, of the last head that a socket brought and that is not answered
+ * by itself. */
+struct place {
+    int32_t start, length;
+};
+
 struct hot {
     struct mark *marks;
     struct hot_answer *answers;
+    struct activity *activities; /* by the number of the socket, as */
+    struct place *keys;
     uint32_t generation;
     int32_t count;
+    int32_t sent;         /* plans since all was forgotten */
+    int64_t epoch;        /* the second that the answers are for */
+    int32_t *distrusted;  /* set by any thread: they are not to be given any more */
+    int64_t now, second;  /* microseconds of the monotonic clock; seconds of the real one */
+    int64_t last;         /* `now` of the last answer */
 };
 
-static int open_hot(struct hot *hot)
+static int open_hot(struct hot *hot, uint32_t sockets, int32_t *distrusted)
 {
     /* Memory that nobody has touched costs nothing. */
     hot->marks = calloc(MARKS, sizeof *hot->marks);
     hot->answers = calloc(MAX_HOT, sizeof *hot->answers);
+    hot->activities = calloc(sockets, sizeof *hot->activities);
+    hot->keys = calloc(sockets, sizeof *hot->keys);
     hot->generation = 1;
-    return hot->marks && hot->answers ? 0 : -1;
+    hot->distrusted = distrusted;
+    return hot->marks && hot->answers && hot->activities && hot->keys ? 0 : -1;
 }
 
 static void close_hot(struct hot *hot)
 {
     free(hot->marks);
     free(hot->answers);
+    free(hot->activities);
+    free(hot->keys);
 }
 
-static void forget_hot(struct hot *hot)
+/* Forgets all, and remembers for another second from now on. First it is trusted, then whoever calls
+ * looks for what has changed: what changes behind that look is distrusted again. */
+static void forget_hot(struct hot *hot, int64_t epoch)
 {
-    hot->count = 0;
+    __atomic_store_n(hot->distrusted, 0, __ATOMIC_RELEASE);
+    hot->epoch = epoch;
+    hot->count = hot->sent = 0;
     if (++hot->generation == 0) {
         memset(hot->marks, 0, MARKS * sizeof *hot->marks);
         hot->generation = 1;
     }
+}
+
+static void read_clocks(struct hot *hot)
+{
+    struct timespec now, real;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_REALTIME, &real);
+    hot->now = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+    hot->second = real.tv_sec;
+}
+
+/* Notes that a socket was answered by itself. */
+static void note_answer(struct hot *hot, int fd)
+{
+    hot->activities[fd].answers++;
+    hot->activities[fd].microseconds = (uint64_t)hot->now;
+    hot->last = hot->now;
 }
 
 static uint32_t hash_key(const char *key, int32_t length)
@@ -98,24 +144,28 @@ static struct mark *find_mark(struct hot *hot, uint32_t hash, const char *key, i
 /* What was remembered for a key, or NULL. */
 static struct hot_answer *recall(struct hot *hot, const char *key, int32_t length)
 {
-    if (!hot->count || length > MAX_HOT_KEY)
+    if (!hot->count || length > MAX_HOT_KEY || hot->second != hot->epoch
+        || __atomic_load_n(hot->distrusted, __ATOMIC_ACQUIRE))
         return NULL;
     struct mark *mark = find_mark(hot, hash_key(key, length), key, length);
     return mark && mark->generation == hot->generation ? &hot->answers[mark->answer] : NULL;
 }
 
-/* A place for the answer to a key, to be filled in; NULL where there is one or no room is left. */
-static struct hot_answer *remember(struct hot *hot, const char *key, int32_t length)
+/* Remembers the answer to the head that a socket brought last, unless one is there already, or there
+ * is no room. */
+static void remember(struct hot *hot, const char *came, int fd, const struct hot_answer *values)
 {
+    const char *key = came + hot->keys[fd].start;
+    int32_t length = hot->keys[fd].length;
     if (hot->count == MAX_HOT || length > MAX_HOT_KEY)
-        return NULL;
+        return;
     uint32_t hash = hash_key(key, length);
     struct mark *mark = find_mark(hot, hash, key, length);
     if (!mark || mark->generation == hot->generation)
-        return NULL;
+        return;
     *mark = (struct mark){ hash, hot->generation, hot->count++ };
     struct hot_answer *answer = &hot->answers[mark->answer];
+    memcpy(answer, values, offsetof(struct hot_answer, key_length));
     answer->key_length = length;
     memcpy(answer->key, key, (size_t)length);
-    return answer;
 }
