@@ -15,7 +15,7 @@ from ashttpd.cold import COLD, Late, PatientSource
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
 from ashttpd.epoll.bodies import WINDOW_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
-from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, LAST, Kind, Mode, Sockets
+from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, Sockets
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, File, Plan
@@ -50,9 +50,6 @@ def _limit_unsent(fd: int, most: int) -> None:
 
 class Loop(Worker):
     """Serves its clients in the thread that calls `run`; see Worker."""
-
-    # Each time anew we look whether it is in memory.
-    _file_flags = LAST
 
     def __init__(
         self,

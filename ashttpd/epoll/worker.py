@@ -38,9 +38,6 @@ class Worker:
     Others may call `adopt`, `close_idle`, `distrust` and `drain`.
     """
 
-    # What a plan with a part of a file may be sent with.
-    _file_flags = LAST | HOT
-
     def __init__(
         self,
         sockets: Sockets,
@@ -178,7 +175,6 @@ class Worker:
             if not plan.body:
                 sends += (tag | flag, id(plan.head), plan.size)
             elif isinstance(part := plan.body[0], Extent) and self._may_queue(part):
-                flag &= self._file_flags
                 sends += (tag | flag | WITH_FILE, id(plan.head), len(plan.head))
                 sends += (part.file.fd, part.offset, part.length)
             else:
@@ -199,7 +195,7 @@ class Worker:
         return bool(sends)
 
     def _may_queue(self, extent: Extent) -> bool:
-        """Whether a small enough extent may leave within the next turn, by sendfile."""
+        """Whether a small enough extent may leave by sendfile, within the second."""
         return not extent.file.revoked
 
     def _settle(self, client: Client) -> None:
