@@ -50,7 +50,7 @@ struct place {
 struct hot {
     struct mark *marks;
     struct hot_answer *answers;
-    struct activity *activities; /* by the number of the socket, as */
+    struct activity *activities; /* both by the number of the socket */
     struct place *keys;
     uint32_t generation;
     int32_t count;

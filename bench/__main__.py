@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from rich.console import Console
 from rich.progress import track
@@ -23,6 +24,10 @@ from bench.servers import BASELINES, CONTROL, FLOOR, MODELS, PEERS, SERVERS, Ser
 
 # What is measured when nothing is asked for.
 DEFAULT = (*(server.name for server in (*PEERS, *map(ashttpd, MODELS))), FLOOR.name)
+
+
+# Of all sockets of all servers; it decides what a large body costs.
+CONGESTION_CONTROL: Final = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -88,6 +93,7 @@ def build_site(scratch: Path, program: Path, webroot_needed: bool) -> Site:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     console.print(f"Load average of the machine before the run: {os.getloadavg()[0]:.1f}")
+    console.print(f"TCP congestion control: {CONGESTION_CONTROL.read_text().strip()}")
     wanted = [each for each in SCENARIOS if each.name in (options.scenario or {each.name})]
     servers = choose_servers(options)
     with TemporaryDirectory(prefix="bench-") as scratch:

@@ -175,6 +175,52 @@ def test_a_request_that_comes_byte_by_byte_is_answered_with_the_next_behind_it(
         assert client.read().status == 404
 
 
+# What answers it, how often it is asked, and on which connection must make no difference.
+ASKED_AGAIN = {
+    "a page": request("/hello.txt"),
+    "the same of another host": request("/hello.txt", "other.example"),
+    "a body that is sent from its file": request("/256k.bin"),
+    "a large body": request("/5m.bin"),
+    "an empty body": request("/empty.txt"),
+    "HEAD": request("/hello.txt", method="HEAD"),
+    "HEAD of a large body": request("/5m.bin", method="HEAD"),
+    "OPTIONS": request("/hello.txt", method="OPTIONS"),
+    "a method for no file": request("/hello.txt", method="DELETE"),
+    "a range": request("/hello.txt", "site.example", "Range: bytes=1-3"),
+    "another range": request("/hello.txt", "site.example", "Range: bytes=1-4"),
+    "a range behind the end": request("/hello.txt", "site.example", "Range: bytes=1000-"),
+    "a precondition that holds": request("/hello.txt", "site.example", "If-Match: *"),
+    "one that does not": request("/hello.txt", "site.example", 'If-Match: "x"'),
+    "not modified": request("/hello.txt", "site.example", "If-None-Match: *"),
+    "nothing": request("/nothing"),
+    "nothing with a long name": request("/" + "nothing" * 100),
+    "1.0 with keep-alive": b"GET /hello.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "with a body": request("/hello.txt", "site.example", "Content-Length: 3") + b"abc",
+}
+
+
+def test_what_is_asked_again_and_again_by_many_is_answered_the_same(server: Server) -> None:
+    with server.connect() as first, server.connect() as second:
+        for name, wire in ASKED_AGAIN.items():
+            to_head = wire.startswith(b"HEAD")
+            answers = []
+            for client in (first, second, second, first) * 4:
+                client.send(wire)
+                answer = client.read(to_head=to_head)
+                answer.fields.pop("date")
+                answers.append((answer.status, answer.fields, answer.body))
+            assert answers == [answers[0]] * len(answers), name
+        # Each in turn, so that one follows the other's answer.
+        alone: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        for times in range(8):
+            for name, wire in ASKED_AGAIN.items():
+                first.send(wire)
+                answer = first.read(to_head=wire.startswith(b"HEAD"))
+                answer.fields.pop("date")
+                told = (answer.status, answer.fields, answer.body)
+                assert alone.setdefault(name, told) == told, (name, times)
+
+
 def test_an_empty_line_before_a_request_is_passed_over(server: Server) -> None:
     with server.connect() as client:
         for _ in range(2):
