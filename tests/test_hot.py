@@ -11,7 +11,7 @@ import pytest
 from ashttpd.http.dates import second_of
 from ashttpd.http.limits import Limits
 from ashttpd.http.scan import make_scan
-from ashttpd.uring.ring import HOT, WITH_BODY, Kind
+from ashttpd.uring.ring import HOT, WITH_BODY, Kind, Mode
 from fuzz.fakes import connect
 from tests.rings import Driver, MakeFile, MakeRing
 from tests.servers import request
@@ -180,6 +180,9 @@ def test_a_hot_part_of_a_file_follows_its_head_while_it_is_in_memory(
             if turn == 0:
                 driver.turn([fd | HOT | WITH_BODY, id(ANSWER), len(ANSWER), number, 7, length, 0])
             assert driver.receive(client, len(ANSWER) + length) == ANSWER + content[7:]
+            # Where the socket did not take all of it at once, what follows is no head yet.
+            driver.until(lambda: driver.of(Kind.PENDING, fd)[len(driver.of(Kind.SENT, fd)) :] == [])
+            driver.ring.hear(fd, Mode.HEADS)
 
 
 def exchange(

@@ -76,12 +76,15 @@ static int32_t *welcome(ashttpd_ring *ring, int fd, int32_t *event)
     event = put_event(event, KIND_ACCEPTED, fd, 0, 0, 0);
     if (n > 0)
         event = came(ring, fd, start, (int32_t)n, event);
-    if (event[-4] >> KIND_SHIFT == KIND_ACCEPTED)
-        ring->fresh_count--;
+    /* Nothing came, or it was answered already. */
+    int is_silent = event[-4] >> KIND_SHIFT == KIND_ACCEPTED;
+    ring->fresh_count -= (uint32_t)is_silent;
     /* Who wants one answer only will send no more. */
     if (event[-4] >> KIND_SHIFT == KIND_HEAD && ring->pool[start + n + 1] == 'c')
         return event;
-    if (receive(ring, fd, n > 0))
+    /* Who was answered may have sent more by now and be gone: a receive that asks poll first would
+     * bring that, and never tell the end. */
+    if (receive(ring, fd, n > 0 && !is_silent))
         receive_later(ring, fd);
     return event;
 }
