@@ -3,18 +3,19 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from unittest.mock import patch
 
 import pytest
 
-from ashttpd.epoll.bodies import AT_ONCE_BYTES, send_with_sendfile
+from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import HOT, KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
 from ashttpd.hot import Hot
-from ashttpd.http.connection import State
+from ashttpd.http.connection import Connection, State
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
-from ashttpd.http.plan import Extent, Plan
+from ashttpd.http.plan import Cursor, Extent, Plan
 from fuzz.fakes import FakeFile
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -31,6 +32,8 @@ class FakeSockets:
         self.owned: dict[int, Mode] = {}
         self.sends: list[list[int]] = []
         self.dropped: list[int] = []
+        self.streams: list[tuple[int, int, int, int]] = []
+        self.left: dict[int, int] = {}
         self._plans: list[Plan] = []
         self.hot_flag = HOT
         self.last_answer = 0.0
@@ -47,6 +50,12 @@ class FakeSockets:
 
     def watch(self, fd: int, mode: Mode) -> None:
         self.owned[fd] = mode
+
+    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+        self.streams.append((fd, file, offset, length))
+
+    def streamed(self, fd: int) -> int:
+        return self.left.pop(fd, 0)
 
     def wake_by(self, eventfd: int) -> None:
         pass
@@ -303,3 +312,42 @@ def test_a_hot_answer_that_falls_short_is_never_taken_for_that_of_a_socket_that_
     sockets.at_end = lambda: worker.drain(0)
     worker.run()
     assert not sockets.script
+
+
+def test_what_leaves_without_a_word_is_taken_into_account() -> None:
+    # More than the window that is sent first.
+    length = 2 * WINDOW_BYTES
+    plan = Plan(b"head", (Extent(FakeFile(), 0, length),), 4 + length, length, 200, False, False)
+    worker, sockets = make_worker(plan)
+    worker.adopt([5])
+
+    def is_streamed() -> list[Event]:
+        assert sockets.owned == {5: Mode.WRITE}
+        assert sockets.streams == [(5, -1, 1000, length - 1000)]
+        sockets.left[5] = length - 3000
+        return [event(Kind.WRITABLE, 5)]
+
+    def is_told() -> list[Event]:
+        send.assert_called_with(5, -1, length - 2000, 2000)
+        assert sockets.streams[1:] == [(5, -1, length - 1000, 1000)]
+        sockets.left[5] = 1000
+        return [event(Kind.WRITABLE, 5)]
+
+    def is_through() -> list[Event]:
+        assert sockets.owned == {5: Mode.HEADS}
+        return []
+
+    sockets.script = [lambda: [head(5)], is_streamed, is_told, is_through]
+    with patch("os.sendfile", return_value=1000) as send:
+        worker.run()
+    assert not sockets.script
+
+
+def test_nothing_is_sent_by_itself_of_a_file_that_was_overwritten() -> None:
+    worker, sockets = make_worker(small())
+    extent = Extent(FakeFile(revoked=True), 0, 10)
+    client = Client(5, Connection(worker._scan, FakeAnswers(None), Limits(), 0.0))
+    cursor = Cursor(Plan(b"head", (extent,), 14, 10, 200, False, False), 4)
+    assert worker._streamable(client, extent, cursor) == 0
+    assert worker._streamable(client, Extent(FakeFile(), 0, 10), cursor) == 10
+    assert not sockets.streams

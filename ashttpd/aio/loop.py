@@ -29,6 +29,8 @@ SMALL_BYTES: Final = 64 << 10
 # What of large bodies is sent before those who ask for small ones are heard again, as long as there
 # are any; else it is as much as is cheapest.
 HURRIED_BYTES: Final = 512 << 10
+# What is looked for in memory at a time, to be sent as the socket takes it.
+STINT_BYTES: Final = 32 << 20
 # How many answers that waited for a disk are made before them: each takes as long as ten others.
 HURRIED_LATE: Final = 2
 # How long after a small answer the next one is expected.
@@ -240,6 +242,14 @@ class Loop(Worker):
             stream = self._streams[client] = self._open_stream(client, piece, offset)
         ready = min(stream.ready, most)
         return before + ready if ready else 0
+
+    def _streamable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
+        if self._is_direct or extent.file.revoked or client in self._streams:
+            return 0
+        try:
+            return self._memory.run(extent, cursor.offset, min(cursor.left, STINT_BYTES))
+        except OSError:
+            return 0  # sending it will tell
 
     def _end_stream(self, client: Client) -> None:
         """Send what follows from memory."""

@@ -103,6 +103,13 @@ class PlainSockets:
         self._modes[fd] = mode
         self._epoll.modify(fd, _INTERESTS[mode])
 
+    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+        """See Sockets; here is no faster way than to be told of room."""
+
+    def streamed(self, fd: int) -> int:
+        """See Sockets."""
+        return 0
+
     def queue(self, sends: list[int], plans: list[Plan]) -> None:
         """See Sockets."""
         self._sends, self._plans = sends, plans

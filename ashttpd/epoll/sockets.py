@@ -73,6 +73,16 @@ class Sockets(Protocol):
     def watch(self, fd: int, mode: Mode) -> None:
         """Watch a socket for something else from now on."""
 
+    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+        """Perhaps send a part of a file as the socket takes it, without a word.
+
+        That is for a socket watched for WRITE, which is told when the part is through, fails or
+        is old: what was found out about a file is believed for a second. A length of 0 ends it.
+        """
+
+    def streamed(self, fd: int) -> int:
+        """Return how many bytes have left so since this was asked last."""
+
     def wake_by(self, eventfd: int) -> None:
         """End waits also when somebody writes to an eventfd(2), whose number WAKE then tells."""
 

@@ -11,6 +11,8 @@ void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch);
 int ashttpd_forget(ashttpd_sockets *sockets, int fd);
 int ashttpd_drop(ashttpd_sockets *sockets, int fd);
 int ashttpd_watch(ashttpd_sockets *sockets, int fd, int mode);
+void ashttpd_stream(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length);
+int64_t ashttpd_streamed(ashttpd_sockets *sockets, int fd);
 int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mode);
 int ashttpd_turn(ashttpd_sockets *sockets, const int64_t *sends, int send_numbers,
                  int timeout, int32_t *events);

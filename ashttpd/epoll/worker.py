@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ashttpd.accesslog import AccessLog
 from ashttpd.admission import is_idle
 from ashttpd.engine import SWEEP_SECONDS, HotSource, note, read_clocks
-from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody
+from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody, send_with_sendfile
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
@@ -199,8 +199,10 @@ class Worker:
         return not extent.file.revoked
 
     def _settle(self, client: Client) -> None:
-        """Note in a connection what the sockets have answered in its place."""
+        """Note what the sockets have answered and sent by themselves."""
         self._sockets.hot.settle(client.fd, client.connection)
+        if client.cursor is not None:
+            client.cursor.advance(self._sockets.streamed(client.fd))
 
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head now: it is large, or to be logged, or comes in parts."""
@@ -331,7 +333,16 @@ class Worker:
             client.cursor = None
             return True
         self._set_mode(client, Mode.WRITE)
+        piece = cursor.piece
+        if isinstance(piece, Extent):
+            length = self._streamable(client, piece, cursor)
+            self._sockets.stream(client.fd, piece.file.fd, cursor.offset, length)
         return False
+
+    def _streamable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
+        """Return how much of an extent may be sent by sendfile, within the second, from now on."""
+        is_sent = self._send_body is send_with_sendfile and not extent.file.revoked
+        return cursor.left if is_sent else 0
 
     def _ready(self, client: Client, cursor: Cursor, most: int) -> int:
         """Return how much of a plan can be sent at once without waiting for a file, in bytes.
@@ -401,6 +412,7 @@ class Worker:
     def _give_up(self, client: Client) -> None:
         """Close, perhaps in the middle of a plan."""
         if client.cursor is not None:
+            self._settle(client)
             self._note(client, client.cursor)
         client.connection.lost()
         self._close(client)
