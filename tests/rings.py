@@ -114,6 +114,12 @@ class Backed:
 MakeFile = Callable[[bytes], Backed]
 
 
+def reset(client: socket.socket) -> None:
+    """Close, and have the peer told that by a reset."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+
+
 def read_all(client: socket.socket, count: int) -> bytes:
     """Read so many bytes, or fewer where the connection ends."""
     data = bytearray()

@@ -13,7 +13,7 @@ from ashttpd.http.limits import Limits
 from ashttpd.http.scan import make_scan
 from ashttpd.uring.ring import HOT, WITH_BODY, Kind, Mode
 from fuzz.fakes import connect
-from tests.rings import Driver, MakeFile, MakeRing
+from tests.rings import Driver, MakeFile, MakeRing, reset
 from tests.servers import request
 
 ANSWER = b"the answer"
@@ -158,10 +158,32 @@ def test_a_peer_that_resets_behind_its_request_is_told_of_and_harms_nobody(
         begin(driver, in_a_second(driver))
         teach(driver, client, fd, request("/x"), ANSWER)
         other.send(request("/x"))
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        other.close()
+        reset(other)
         driver.until(lambda: bool(driver.of(Kind.END, other_fd)))
         assert not ask(driver, client, request("/x"))
+
+
+@pytest.mark.parametrize("is_hot", [True, False])
+def test_a_newcomer_that_resets_behind_its_request_and_a_part_of_another_is_told_of(
+    make_ring: MakeRing, is_hot: bool
+) -> None:
+    driver = make_ring()
+    first, fd = driver.accept()
+    with first:
+        begin(driver, in_a_second(driver))
+        teach(driver, first, fd, request("/x"), ANSWER)
+        client = driver.connect()
+        client.send(request("/x" if is_hot else "/y"))
+        driver.until(lambda: len(driver.accepted) == 2)
+        # What it has asked came with it. The kernel is asked for more with the next turn only.
+        assert len(driver.keys) == (1 if is_hot else 2)
+        if is_hot:
+            assert client.recv(len(ANSWER)) == ANSWER
+        client.send(b"GET")
+        reset(client)
+        newcomer = driver.accepted[-1]
+        driver.until(lambda: bool(driver.of(Kind.END, newcomer)))
+        assert driver.came[newcomer].endswith(b"GET")
 
 
 def test_a_hot_part_of_a_file_follows_its_head_while_it_is_in_memory(

@@ -24,7 +24,7 @@ from ashttpd.uring.ring import (
     Ring,
     SetupFlag,
 )
-from tests.rings import Backed, MakeFile, MakeRing, read_all
+from tests.rings import Backed, MakeFile, MakeRing, read_all, reset
 from tests.servers import request
 
 MANY = 40
@@ -123,8 +123,7 @@ def test_a_peer_that_resets_amid_a_send_is_told_and_its_number_can_be_anothers(
     driver = make_ring()
     client, fd = driver.accept(receive_bytes=4096)
     driver.turn([fd | TELL, id(LARGE), len(LARGE)])
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    client.close()
+    reset(client)
     driver.until(lambda: bool(driver.of(Kind.SENT, fd)) and bool(driver.of(Kind.END, fd)))
     assert driver.of(Kind.SENT, fd)[0] < len(LARGE)
     assert not driver.drop(fd)

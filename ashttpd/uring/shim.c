@@ -77,14 +77,11 @@ static int32_t *welcome(ashttpd_ring *ring, int fd, int32_t *event)
     if (n > 0)
         event = came(ring, fd, start, (int32_t)n, event);
     /* Nothing came, or it was answered already. */
-    int is_silent = event[-4] >> KIND_SHIFT == KIND_ACCEPTED;
-    ring->fresh_count -= (uint32_t)is_silent;
+    ring->fresh_count -= event[-4] >> KIND_SHIFT == KIND_ACCEPTED;
     /* Who wants one answer only will send no more. */
     if (event[-4] >> KIND_SHIFT == KIND_HEAD && ring->pool[start + n + 1] == 'c')
         return event;
-    /* Who was answered may have sent more by now and be gone: a receive that asks poll first would
-     * bring that, and never tell the end. */
-    if (receive(ring, fd, n > 0 && !is_silent))
+    if (receive(ring, fd))
         receive_later(ring, fd);
     return event;
 }
@@ -166,7 +163,7 @@ static void recycle(ashttpd_ring *ring)
         int fd = ring->waiting[i];
         struct slot *slot = &ring->slots[fd];
         slot->waiting = 0;
-        if (is_ours(ring, fd) && !slot->receiving && !slot->deaf && receive(ring, fd, 0))
+        if (is_ours(ring, fd) && !slot->receiving && !slot->deaf && receive(ring, fd))
             receive_later(ring, fd);
     }
 }

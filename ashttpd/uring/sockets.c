@@ -60,7 +60,10 @@ static void receive_later(ashttpd_ring *ring, int fd)
     }
 }
 
-static int receive(ashttpd_ring *ring, int fd, int likely_empty)
+/* Arms the receive. Never with IORING_RECVSEND_POLL_FIRST, though the socket of who has just asked is
+ * mostly empty: where bytes and a reset behind them are there already, such a receive brings the
+ * bytes, and never tells the end. */
+static int receive(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
     struct io_uring_sqe *entry = PREPARE(ring, tag(OP_RECEIVE, fd), io_uring_prep_recv_multishot,
@@ -69,7 +72,6 @@ static int receive(ashttpd_ring *ring, int fd, int likely_empty)
         return -EAGAIN;
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = BUFFER_GROUP;
-    entry->ioprio |= likely_empty ? IORING_RECVSEND_POLL_FIRST : 0;
     slot->receiving = 1;
     ring->in_flight++;
     return 0;
@@ -89,7 +91,7 @@ static int open_slot(ashttpd_ring *ring, int fd)
 int ashttpd_ring_welcome(ashttpd_ring *ring, int fd)
 {
     int result = open_slot(ring, fd);
-    if (!result && receive(ring, fd, 0))
+    if (!result && receive(ring, fd))
         receive_later(ring, fd);
     return result;
 }
@@ -101,7 +103,7 @@ int ashttpd_ring_hear(ashttpd_ring *ring, int fd, int mode)
         return -EBADF;
     slot->mode = (uint8_t)mode;
     slot->deaf = 0;
-    return slot->receiving ? 0 : receive(ring, fd, 0);
+    return slot->receiving ? 0 : receive(ring, fd);
 }
 
 int ashttpd_ring_deafen(ashttpd_ring *ring, int fd)
