@@ -3,6 +3,8 @@
 import os
 import random
 import socket
+import string
+import sys
 import time
 from contextlib import ExitStack, closing
 
@@ -21,6 +23,8 @@ ANSWER = b"the answer"
 MOST = 1 << 14
 # Longer keys are not remembered.
 MAX_KEY = 192
+# Where a key has its answer, or it is not remembered.
+MAX_PROBES = 8
 # More than the kernel keeps for a peer that reads nothing.
 LARGE = bytes(8 << 20)
 
@@ -263,3 +267,52 @@ def test_with_more_than_the_ring_remembers_everybody_gets_his_own(make_ring: Mak
                 handed_out += exchange(driver, batch, answers)
         # Of the second time: what had found no room at least, or all where the second was over.
         assert handed_out >= len(answers) - MOST
+
+
+def alike(count: int) -> list[str]:
+    """Return targets whose keys hot.c has the same hash for, found as somebody would who means ill.
+
+    Eight bytes are mixed into the hash at a time: to any eight there are others that make it behind
+    them what it was wanted to be, and some of those may stand in a target.
+    """
+
+    def mix(value: int, word: bytes) -> int:
+        value = (value ^ int.from_bytes(word, sys.byteorder)) * 0x9E3779B97F4A7C15 % (1 << 64)
+        return value ^ value >> 32
+
+    allowed = (string.ascii_letters + string.digits).encode()
+    visible = set(range(0x21, 0x7F)) - set(b"#")
+    start = b"1k-GET /"
+    before = mix(len(start) + 16 + len(b"\nHsite.example\n"), start)
+    wanted = mix(before, b"whatever")
+    targets: list[str] = []
+    choose = random.Random(1).choices
+    while len(targets) < count:
+        word = bytes(choose(allowed, k=8))
+        other = (mix(before, word) ^ wanted).to_bytes(8, sys.byteorder)
+        if visible.issuperset(other):
+            targets.append("/" + (word + other).decode("ascii"))
+    return targets
+
+
+def test_of_keys_that_are_hard_to_tell_apart_a_few_are_remembered_and_everybody_gets_his_own(
+    make_ring: MakeRing,
+) -> None:
+    driver = make_ring()
+    more = 4
+    heads = [request(target) for target in alike(MAX_PROBES + more)]
+    answers = {head: head[::-1] for head in (*heads, request("/x"))}
+    with ExitStack() as stack:
+        accepted = [driver.accept() for _ in heads]
+        for client, _fd in accepted:
+            stack.enter_context(client)
+            client.setblocking(False)
+        batch = {fd: (client, head) for (client, fd), head in zip(accepted, heads, strict=True)}
+        other = {fd: (client, request("/x")) for client, fd in accepted[:1]}
+        begin(driver, in_a_second(driver))
+        assert exchange(driver, batch, answers) == len(heads)
+        # Who has found no place finds none, and none is taken for another one.
+        for _ in range(2):
+            assert exchange(driver, batch, answers) == more
+        # Who asks for anything else is none the worse.
+        assert [exchange(driver, other, answers) for _ in range(2)] == [1, 0]
