@@ -15,7 +15,7 @@ import pytest
 from ashttpd.aio.queue import Queue
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
-from ashttpd.uring.ring import Ring
+from ashttpd.uring.ring import BUFFERS, COMPLETIONS, ENTRIES, Ring
 from fuzz import profiles
 from tests.browser import Browser, browsing, find_chromium
 from tests.rings import Backed, Driver, MakeFile, MakeRing
@@ -162,16 +162,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def make_ring() -> Iterator[MakeRing]:
+@pytest.fixture(params=[False, True], ids=["sendfile", "copies"])
+def make_ring(request: pytest.FixtureRequest) -> Iterator[MakeRing]:
     """Makes rings of any size, and holds that they leave no operation behind."""
     with ExitStack() as stack:
         drivers: list[Driver] = []
 
-        def make(**sizes: int) -> Driver:
+        def make(
+            entries: int = ENTRIES, completions: int = COMPLETIONS, buffers: int = BUFFERS
+        ) -> Driver:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
             try:
-                ring = Ring(Limits(), **sizes)
+                ring = Ring(Limits(), entries, completions, buffers, is_paced=request.param)
             except UnusableError as error:
                 skip_for_lack(str(error))
             driver = Driver(ring, listener)

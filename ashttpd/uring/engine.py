@@ -10,6 +10,7 @@ from threading import Thread
 from ashttpd.accesslog import AccessLog
 from ashttpd.engine import HotSource
 from ashttpd.http.limits import Limits
+from ashttpd.uring.listening import is_paced
 from ashttpd.uring.loop import Loop
 from ashttpd.uring.ring import Ring
 
@@ -30,7 +31,7 @@ class UringEngine:
 
         The listeners are made to block: their operations wait in the kernel, not here.
         """
-        ring = Ring(limits)
+        ring = Ring(limits, is_paced=any(is_paced(listener) for listener in listeners))
         for listener in listeners:
             listener.setblocking(True)
         self.loop = Loop(ring, listeners, source, limits, access_log)

@@ -34,7 +34,6 @@ from ashttpd.uring.ring import (
     KIND_SHIFT,
     LAST,
     TELL,
-    WINDOW_BYTES,
     WITH_BODY,
     Kind,
     Mode,
@@ -158,6 +157,7 @@ class Loop:
         hot, settle = ring.hot.begin(second, allowed=may_queue), ring.hot.settle
         plans = self._source.plans(second)
         idle_deadline = now.monotonic + self._limits.idle_seconds
+        at_once_bytes = ring.at_once_bytes
         for tag, start, length, key_length in events:
             if tag > DESCRIPTOR_MASK:
                 self._handle(tag, start, length, key_length)
@@ -173,7 +173,7 @@ class Loop:
                     continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
-            if not may_queue or plan.linger or plan.body_size > WINDOW_BYTES:
+            if not may_queue or plan.linger or plan.body_size > at_once_bytes:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
             if plan.close:

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -20,7 +21,7 @@ enum mode { HEADS, RAW };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_SENT, KIND_PENDING, KIND_ACCEPTED, KIND_REFUSED,
             KIND_WAKE, KIND_FETCHED, KIND_GONE, KIND_WAITING };
 enum operation { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_POPULATE, OP_FETCH, OP_RELEASE, OP_WAKE,
-                 OP_CANCEL, OP_ADVICE };
+                 OP_CANCEL, OP_ADVICE, OP_ROOM };
 enum {
     /* Completions that a turn hands out. */
     MAX_EVENTS = 256,
@@ -48,12 +49,15 @@ enum {
     /* What is read ahead of a large body, so that the disk works while the socket does. */
     AHEAD_BYTES = 2 << 20,
     /* What one connection is sent before it is the next one's turn. Measured: what is sent stays in
-     * the processor's cache until the peer reads it; twice as much costs half as much again. */
+     * the processor's cache until the peer reads it; twice as much costs half as much again. By
+     * sendfile nothing is copied, and less is dearer. */
     WINDOW_BYTES = 512 << 10,
     /* With fewer than so many large bodies under way nobody is kept waiting by larger windows, and
      * each of them costs less. */
     FEW_STREAMS = 16,
     LARGE_WINDOW_BYTES = 2 << 20,
+    /* A body up to here leaves by sendfile within the turn; most sockets take as much. */
+    AT_ONCE_BYTES = 1 << 20,
     /* Of a body up to here the whole is sent without waiting for a turn. */
     SMALL_BYTES = 64 << 10,
     /* Windows of one turn. As long as somebody asks for small answers it is one window only, since
@@ -84,6 +88,7 @@ struct slot {
     uint8_t told;          /* whether the end of the send is told, whatever it is */
     uint8_t streaming;     /* whether it is sent in windows */
     uint8_t windowless;    /* whether it waits for its turn to be sent one */
+    uint8_t roomless;      /* whether what it sends waits for the socket to take more */
     uint8_t entered;       /* whether it has an entry among those who do, perhaps an old one */
     uint8_t hot, last, deaf, waiting, closing, owed;
 };
@@ -103,6 +108,7 @@ typedef struct ashttpd_ring {
     struct io_uring_buf_ring *buffers;
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
+    int is_paced; /* what its sockets send */
     struct hot hot;
     int in_flight, pagemap, wake;
     int room; /* new sockets that may be taken before the next turn */

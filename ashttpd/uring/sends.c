@@ -39,28 +39,67 @@ static void advance(struct slot *slot, struct iovec *part, ssize_t count)
     slot->before += count;
 }
 
-/* Sends of a head, and a part of a file that is in memory, as much as the socket takes. The ring has
- * no operation for sendfile(2), which moves a body of this size at two thirds of the cost of a send
- * from the mapping; and a head that leaves before its body wakes the peer sooner. */
-static int send_now(ashttpd_ring *ring, int fd)
+/* Sends of a head as much as the socket takes. */
+static int send_head(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
-    struct iovec *head = &slot->parts[0], *body = &slot->parts[1];
-    int dont_block = 1, block = 0;
+    struct iovec *head = &slot->parts[0];
     ssize_t n = send(fd, head->iov_base, head->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;
     advance(slot, head, n);
-    if (head->iov_len || !body->iov_len)
-        return 0;
+    return 0;
+}
+
+/* The same of a part of a file that is in memory. The ring has no operation for sendfile(2), which
+ * moves 100 KiB at two thirds of the cost of a send from the mapping; and a head that leaves before
+ * its body wakes the peer sooner. */
+static int send_file(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    int dont_block = 1, block = 0;
     off_t offset = offset_of(ring, slot);
     if (ioctl(fd, FIONBIO, &dont_block) < 0)
         return -errno;
-    n = sendfile(fd, ring->maps[slot->map].file, &offset, body->iov_len);
+    ssize_t n = sendfile(fd, ring->maps[slot->map].file, &offset, slot->parts[1].iov_len);
+    int failure = n > 0 ? 0 : n == 0 ? EFAULT : errno;
     ioctl(fd, FIONBIO, &block);
     if (n > 0)
-        advance(slot, body, n);
+        advance(slot, &slot->parts[1], n);
+    return failure == EAGAIN ? 0 : -failure;
+}
+
+/* Goes on when the socket takes more. */
+static int wait_for_room(ashttpd_ring *ring, int fd)
+{
+    if (!PREPARE(ring, tag(OP_ROOM, fd), io_uring_prep_poll_add, fd, POLLOUT))
+        return -EAGAIN;
+    ring->slots[fd].roomless = 1;
+    ring->in_flight++;
     return 0;
+}
+
+/* Leaves to the kernel what could not be sent at once. */
+static int send_rest(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    if (!slot->parts[0].iov_len && !slot->parts[1].iov_len)
+        return DONE;
+    return slot->parts[0].iov_len || ring->is_paced ? issue(ring, fd) : wait_for_room(ring, fd);
+}
+
+/* Sends what is left and in memory: at once where a call does it cheaper than an operation. What is
+ * paced leaves cheaper as a copy, from the mapping, than by sendfile; see is_paced of listening.py. */
+static int transmit(ashttpd_ring *ring, int fd)
+{
+    struct slot *slot = &ring->slots[fd];
+    struct iovec *head = &slot->parts[0], *body = &slot->parts[1];
+    if (!body->iov_len || (slot->told && ring->is_paced))
+        return issue(ring, fd);
+    int result = head->iov_len ? send_head(ring, fd) : 0;
+    if (!result && !head->iov_len)
+        result = send_file(ring, fd);
+    return result ? result : send_rest(ring, fd);
 }
 
 /* Begins what the slot describes: at once, or when its part of a file is here. */
@@ -73,13 +112,8 @@ static int start_send(ashttpd_ring *ring, int fd)
         if (!is_warm(ring, map, offset, length))
             return populate(ring, map, offset, length, slot->rest + slot->behind,
                             tag(OP_POPULATE, fd));
-        int result = slot->parts[0].iov_len && !slot->told ? send_now(ring, fd) : 0;
-        if (result)
-            return result;
-        if (!slot->parts[1].iov_len)
-            return DONE;
     }
-    return issue(ring, fd);
+    return transmit(ring, fd);
 }
 
 /* From here on the end of the send decides what becomes of the socket, so nothing that comes before
@@ -140,6 +174,13 @@ static int32_t *end_send(ashttpd_ring *ring, int fd, int result, int32_t *event)
     return put_event(event, KIND_SENT, fd, 0, result, 0);
 }
 
+/* Notes how a send began, or went on. */
+static int32_t *started(ashttpd_ring *ring, int fd, int result, int32_t *event)
+{
+    ring->slots[fd].sending = 1;
+    return result ? end_send(ring, fd, result == DONE ? 0 : result, event) : event;
+}
+
 static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *event)
 {
     struct slot *slot = &ring->slots[fd];
@@ -155,16 +196,17 @@ static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *ev
             let_go(ring, slot->map);
     }
     /* A file that was truncated; anything else the send will tell. */
-    if (result != -EFAULT)
-        result = issue(ring, fd);
-    return result ? end_send(ring, fd, result, event) : event;
+    return started(ring, fd, result == -EFAULT ? result : transmit(ring, fd), event);
 }
 
-/* Notes how a send began. */
-static int32_t *started(ashttpd_ring *ring, int fd, int result, int32_t *event)
+/* Goes on with who has waited for room; what has failed, sending tells. */
+static int32_t *end_wait(ashttpd_ring *ring, int fd, int result, int32_t *event)
 {
-    ring->slots[fd].sending = 1;
-    return result ? end_send(ring, fd, result == DONE ? 0 : result, event) : event;
+    struct slot *slot = &ring->slots[fd];
+    slot->roomless = 0;
+    if (slot->closing || result < 0)
+        return end_send(ring, fd, result < 0 ? result : 0, event);
+    return started(ring, fd, start_send(ring, fd), event);
 }
 
 /* Describes a send in its slot. */
@@ -195,6 +237,11 @@ static int describe_body(ashttpd_ring *ring, struct slot *slot, int32_t map, int
     slot->parts[1].iov_len = (size_t)length;
     slot->wanted += length;
     return 0;
+}
+
+static int64_t at_once_bytes(ashttpd_ring *ring)
+{
+    return ring->is_paced ? WINDOW_BYTES : AT_ONCE_BYTES;
 }
 
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
@@ -234,7 +281,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         if (send[0] & WITH_BODY) {
             slot->behind = send[6];
             result = describe_body(ring, slot, (int32_t)send[3], send[4], send[5]);
-            if (!result && send[5] > (queued ? WINDOW_BYTES : SMALL_BYTES)) {
+            if (!result && send[5] > (queued ? at_once_bytes(ring) : SMALL_BYTES)) {
                 slot->parts[1].iov_len = 0;
                 slot->rest = send[5];
                 slot->streaming = 1;
@@ -256,7 +303,8 @@ static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
 {
     int hurry = ring->hot.now < ring->hot.last + SMALL_MICROSECONDS;
     int64_t room = hurry ? WINDOW_BYTES : TURN_BYTES;
-    int64_t most = hurry || ring->streams >= FEW_STREAMS ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
+    int small = hurry || (ring->is_paced && ring->streams >= FEW_STREAMS);
+    int64_t most = small ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
     uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
     for (; count && room > 0; count--) {
         int fd = ring->turns[ring->turns_first];
@@ -307,10 +355,12 @@ static int32_t *answer_hot(ashttpd_ring *ring, int fd, const char *key, int32_t 
         && (describe_body(ring, slot, answer->file, answer->offset, answer->length)
             || !is_warm(ring, &ring->maps[slot->map], answer->offset, answer->length)))
         return NULL;
-    if (send_now(ring, fd))
+    if (send_head(ring, fd))
         return NULL;
+    /* Now it has begun. What fails here will fail again. */
+    if (answer->length && !slot->parts[0].iov_len)
+        send_file(ring, fd);
     note_answer(&ring->hot, fd);
-    if (!slot->parts[0].iov_len && !slot->parts[1].iov_len)
-        return event;
-    return tell_pending(ring, fd, started(ring, fd, issue(ring, fd), event));
+    int result = send_rest(ring, fd);
+    return result == DONE ? event : tell_pending(ring, fd, started(ring, fd, result, event));
 }

@@ -95,6 +95,9 @@ static int32_t *complete(ashttpd_ring *ring, struct io_uring_cqe *cqe, int32_t *
     case OP_SEND:
         ring->in_flight--;
         return end_send(ring, fd, result, event);
+    case OP_ROOM:
+        ring->in_flight--;
+        return end_wait(ring, fd, result, event);
     case OP_POPULATE:
         ring->in_flight--;
         return end_populate(ring, fd, result, event);

@@ -135,7 +135,7 @@ int ashttpd_ring_drop(ashttpd_ring *ring, int fd)
     /* close(2) would not end them. Nor is shutdown(2) enough: what the peer sent would be read to
      * its end, and a peer that waits for room to send more would not be told by a reset. */
     if ((slot->receiving && cancel(ring, OP_RECEIVE, fd))
-        || (slot->sending && cancel(ring, OP_SEND, fd)))
+        || (slot->sending && cancel(ring, slot->roomless ? OP_ROOM : OP_SEND, fd)))
         shutdown(fd, SHUT_RDWR);
     release(ring, fd);
     return owed;
