@@ -9,8 +9,10 @@ import pytest
 
 from ashttpd.epoll.compiled import CompiledSockets
 from ashttpd.epoll.sockets import KIND_SHIFT, Event, Kind, Mode
+from ashttpd.http.dates import second_of
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Plan
+from fuzz.fakes import EPOCH
 
 SIZE = 4 << 20
 OFFSET = 5000
@@ -44,7 +46,9 @@ class Pair:
 @pytest.fixture
 def sockets() -> Iterator[CompiledSockets]:
     compiled = CompiledSockets(Limits())
-    compiled.turn(0)  # the clocks are read
+    # The clocks are read, and the sites looked at.
+    compiled.turn(0)
+    compiled.hot.begin(second_of(EPOCH), allowed=False)
     yield compiled
     compiled.close()
 
@@ -123,6 +127,22 @@ def test_what_was_found_out_about_a_file_is_believed_for_a_second(
     sockets.stream(pair.fd, content[0], 0, SIZE)
     assert list(sockets.turn(1.1)) == [], "it takes no more, and waits"
     left = sockets.streamed(pair.fd)
+    pair.take()
+    assert len(pair.came) == left
+    assert list(sockets.turn(0)) == [pair.room]
+    assert sockets.streamed(pair.fd) == 0
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_nothing_more_leaves_once_the_sites_are_distrusted(
+    sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes], has_looked: bool
+) -> None:
+    sockets.stream(pair.fd, content[0], 0, SIZE)
+    assert list(sockets.turn(0)) == []
+    left = sockets.streamed(pair.fd)
+    sockets.hot.distrust()
+    if has_looked:
+        sockets.hot.begin(second_of(EPOCH), allowed=False)
     pair.take()
     assert len(pair.came) == left
     assert list(sockets.turn(0)) == [pair.room]

@@ -77,7 +77,8 @@ class Sockets(Protocol):
         """Perhaps send a part of a file as the socket takes it, without a word.
 
         That is for a socket watched for WRITE, which is told when the part is through, fails or
-        is old: what was found out about a file is believed for a second. A length of 0 ends it.
+        is old: what was found out about a file is believed for a second, and until `hot` is told
+        to distrust. A length of 0 ends it.
         """
 
     def streamed(self, fd: int) -> int:

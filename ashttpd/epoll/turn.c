@@ -43,6 +43,7 @@ struct stream {
     int64_t offset, left; /* nothing left: there is none */
     int64_t sent;         /* since somebody asked for it */
     int64_t until;        /* what is sent later has to be looked at again */
+    uint32_t generation;  /* the same of what is sent when hot answers were forgotten */
     int file;
 };
 
@@ -164,7 +165,16 @@ int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mod
 void ashttpd_stream(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length)
 {
     sockets->streams[fd] = (struct stream){ .file = file, .offset = offset, .left = length,
-                                            .until = sockets->hot.now + STREAM_MICROSECONDS };
+                                            .until = sockets->hot.now + STREAM_MICROSECONDS,
+                                            .generation = sockets->hot.generation };
+}
+
+/* Whether its file may still be sent: that it is not to be trusted any more is told to hot answers,
+ * at once, and they forget all behind it. */
+static int is_trusted(const ashttpd_sockets *sockets, const struct stream *stream)
+{
+    return sockets->hot.now < stream->until && stream->generation == sockets->hot.generation
+        && !__atomic_load_n(sockets->hot.distrusted, __ATOMIC_ACQUIRE);
 }
 
 /* How much of that has left since this was asked last. */
@@ -287,7 +297,7 @@ static int64_t send_window(ashttpd_sockets *sockets, int fd, int64_t most, int32
     struct stream *stream = &sockets->streams[fd];
     ssize_t n = 0;
     int failed = 0;
-    if (stream->left && sockets->hot.now < stream->until) {
+    if (stream->left && is_trusted(sockets, stream)) {
         off_t offset = stream->offset;
         most = most < WINDOW_BYTES ? most : WINDOW_BYTES;
         n = sendfile(fd, stream->file, &offset, (size_t)(stream->left < most ? stream->left : most));
