@@ -1,13 +1,19 @@
 """Listening sockets."""
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 BACKLOG: Final = 4096
 # A connection is handed out when its first bytes are there (tcp(7), TCP_DEFER_ACCEPT), or after so
 # long: accepting it before means to wake up twice, which was a third of a short visit's cost.
 DEFER_SECONDS: Final = 1
+# What is sent over the loopback is neither lost nor held up on the way. A congestion control that
+# paces (bbr) only delays it there, with a timer for each connection. Reno slows down for nothing
+# but loss; every kernel has it, for everybody.
+LOOPBACK_CONGESTION_CONTROL: Final = b"reno"
 _MAX_PORT_DIGITS: Final = 5
 
 
@@ -62,6 +68,11 @@ def listen(address: Address) -> socket.socket:
         # Accepted sockets inherit it, which saves a system call per connection.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
+        if ip_address(where[0]).is_loopback:
+            with suppress(OSError):  # it would work with any other
+                listener.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_CONGESTION, LOOPBACK_CONGESTION_CONTROL
+                )
         listener.bind(where)
         listener.listen(BACKLOG)
     except OSError as error:

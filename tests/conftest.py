@@ -162,8 +162,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(params=[False, True], ids=["sendfile", "copies"])
-def make_ring(request: pytest.FixtureRequest) -> Iterator[MakeRing]:
+@pytest.fixture
+def make_ring() -> Iterator[MakeRing]:
     """Makes rings of any size, and holds that they leave no operation behind."""
     with ExitStack() as stack:
         drivers: list[Driver] = []
@@ -173,7 +173,7 @@ def make_ring(request: pytest.FixtureRequest) -> Iterator[MakeRing]:
         ) -> Driver:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
             try:
-                ring = Ring(Limits(), entries, completions, buffers, is_paced=request.param)
+                ring = Ring(Limits(), entries, completions, buffers)
             except UnusableError as error:
                 skip_for_lack(str(error))
             driver = Driver(ring, listener)

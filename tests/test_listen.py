@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ashttpd.listen import Address, AddressError, describe, listen, parse_address
+from ashttpd.listen import (
+    LOOPBACK_CONGESTION_CONTROL,
+    Address,
+    AddressError,
+    describe,
+    listen,
+    parse_address,
+)
 from tests.servers import DEADLINE_SECONDS
 
 
@@ -63,6 +70,21 @@ def test_an_accepted_socket_has_its_first_bytes_already_and_sends_at_once() -> N
         peer.setblocking(False)
         assert peer.recv(10) == b"GET"
         assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def congestion_control(either: socket.socket) -> bytes:
+    return either.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+
+
+def test_nothing_paces_what_is_sent_over_the_loopback() -> None:
+    with connected(b"GET") as peer:
+        assert congestion_control(peer) == LOOPBACK_CONGESTION_CONTROL
+
+
+def test_what_others_may_connect_to_has_the_systems_congestion_control() -> None:
+    with listen(Address("", 0)) as listener:
+        systems = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_bytes().strip()
+        assert congestion_control(listener) == systems
 
 
 def test_a_peer_that_says_nothing_is_accepted_too_a_little_later() -> None:

@@ -13,7 +13,6 @@ from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.sites import Watch
 from ashttpd.uring.engine import UringEngine
-from ashttpd.uring.listening import is_paced
 from tests.servers import Client, eventually, put, request, skip_for_lack
 
 PEERS = 600
@@ -42,25 +41,8 @@ def engine_and_port(site_vhosts: Path) -> Iterator[tuple[UringEngine, int]]:
         yield running
 
 
-def available_controls() -> list[str]:
-    """Return the congestion controls that anybody may choose; there always is reno."""
-    return Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
-
-
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.mark.parametrize("control", available_controls())
-def test_what_bbr_sends_is_paced(control: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
-        assert is_paced(listener) == (control == "bbr")
-
-
-def test_what_is_not_tcp_is_not_paced() -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        assert not is_paced(listener)
 
 
 def test_peers_that_come_and_go_at_random_leave_nothing_behind(

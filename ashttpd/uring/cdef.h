@@ -2,7 +2,7 @@ typedef struct ashttpd_ring ashttpd_ring;
 extern int64_t ashttpd_content;
 int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, int32_t *distrusted,
                       uint32_t entries, uint32_t completions, uint32_t buffers, uint32_t slots,
-                      int is_paced, uint32_t flags);
+                      uint32_t flags);
 int ashttpd_ring_enable(ashttpd_ring *ring);
 void ashttpd_ring_close(ashttpd_ring *ring);
 char *ashttpd_ring_pool(ashttpd_ring *ring);

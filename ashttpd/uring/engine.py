@@ -10,7 +10,6 @@ from threading import Thread
 from ashttpd.accesslog import AccessLog
 from ashttpd.engine import HotSource
 from ashttpd.http.limits import Limits
-from ashttpd.uring.listening import is_paced
 from ashttpd.uring.loop import Loop
 from ashttpd.uring.ring import Ring
 
@@ -31,7 +30,7 @@ class UringEngine:
 
         The listeners are made to block: their operations wait in the kernel, not here.
         """
-        ring = Ring(limits, is_paced=any(is_paced(listener) for listener in listeners))
+        ring = Ring(limits)
         for listener in listeners:
             listener.setblocking(True)
         self.loop = Loop(ring, listeners, source, limits, access_log)

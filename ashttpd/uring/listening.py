@@ -3,25 +3,9 @@
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from ashttpd.engine import EXHAUSTED, PAUSE_SECONDS, complain_of_accept
 from ashttpd.uring.ring import Ring
-
-# Congestion controls that pace what is sent (tcp(7), TCP_CONGESTION): the kernel sends each
-# connection's bytes in small portions by a timer, and not as many as the peer takes. Measured over
-# the loopback, 1 MiB: with bbr sendfile costs half as much again as a copy, with cubic two thirds.
-_PACING: Final = (b"bbr",)
-_MAX_NAME_BYTES: Final = 16
-
-
-def is_paced(listener: socket.socket) -> bool:
-    """Whether what is sent to those who connect to a listener leaves at a measured pace."""
-    try:
-        option = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _MAX_NAME_BYTES)
-    except OSError:  # not TCP
-        return False
-    return option.startswith(_PACING)
 
 
 class Listening:

@@ -29,6 +29,7 @@ from ashttpd.uring.client import Client, untaken
 from ashttpd.uring.listening import Listening
 from ashttpd.uring.lobby import Lobby
 from ashttpd.uring.ring import (
+    AT_ONCE_BYTES,
     DESCRIPTOR_MASK,
     HOT,
     KIND_SHIFT,
@@ -157,7 +158,6 @@ class Loop:
         hot, settle = ring.hot.begin(second, allowed=may_queue), ring.hot.settle
         plans = self._source.plans(second)
         idle_deadline = now.monotonic + self._limits.idle_seconds
-        at_once_bytes = ring.at_once_bytes
         for tag, start, length, key_length in events:
             if tag > DESCRIPTOR_MASK:
                 self._handle(tag, start, length, key_length)
@@ -173,7 +173,7 @@ class Loop:
                     continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
-            if not may_queue or plan.linger or plan.body_size > at_once_bytes:
+            if not may_queue or plan.linger or plan.body_size > AT_ONCE_BYTES:
                 self._answer(clients[tag], came[start:start_of_key], plan)
                 continue
             if plan.close:

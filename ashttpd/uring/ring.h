@@ -48,21 +48,16 @@ enum {
     MAX_CHUNKS = 8192,
     /* What is read ahead of a large body, so that the disk works while the socket does. */
     AHEAD_BYTES = 2 << 20,
-    /* What one connection is sent before it is the next one's turn. Measured: what is sent stays in
-     * the processor's cache until the peer reads it; twice as much costs half as much again. By
-     * sendfile nothing is copied, and less is dearer. */
-    WINDOW_BYTES = 512 << 10,
-    /* With fewer than so many large bodies under way nobody is kept waiting by larger windows, and
-     * each of them costs less. */
-    FEW_STREAMS = 16,
-    LARGE_WINDOW_BYTES = 2 << 20,
+    /* What one connection is sent before it is the next one's turn. Measured with sendfile: a
+     * quarter of it costs half as much again per byte, and beyond it nothing is gained. */
+    WINDOW_BYTES = 2 << 20,
     /* A body up to here leaves by sendfile within the turn; most sockets take as much. */
     AT_ONCE_BYTES = 1 << 20,
     /* Of a body up to here the whole is sent without waiting for a turn. */
     SMALL_BYTES = 64 << 10,
-    /* Windows of one turn. As long as somebody asks for small answers it is one window only, since
-     * those wait for the windows of a turn. */
+    /* Windows of one turn, and as long as somebody asks for small answers, who wait for them. */
     TURN_BYTES = 16 << 20,
+    HURRIED_BYTES = 512 << 10,
     /* How long after a small answer the next one is expected. */
     SMALL_MICROSECONDS = 1000000,
     MAX_MAPS = 1 << 16,
@@ -75,8 +70,7 @@ enum {
 static const int64_t RELEASE_BYTES = 1LL << 30;
 
 struct slot {
-    struct msghdr message;
-    struct iovec parts[2]; /* the head, or bytes within the body; of a file */
+    struct iovec parts[2]; /* the head, or bytes within the body; of a file, by its map */
     int64_t wanted, before; /* bytes of the send under way; those that left at once */
     int64_t rest;          /* bytes of the part of a file behind the window under way */
     int64_t behind;        /* bytes that will be sent behind all that, of the same body */
@@ -86,7 +80,6 @@ struct slot {
     uint8_t open, mode;
     uint8_t receiving, sending, fetching; /* operations in flight */
     uint8_t told;          /* whether the end of the send is told, whatever it is */
-    uint8_t streaming;     /* whether it is sent in windows */
     uint8_t windowless;    /* whether it waits for its turn to be sent one */
     uint8_t roomless;      /* whether what it sends waits for the socket to take more */
     uint8_t entered;       /* whether it has an entry among those who do, perhaps an old one */
@@ -108,7 +101,6 @@ typedef struct ashttpd_ring {
     struct io_uring_buf_ring *buffers;
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
-    int is_paced; /* what its sockets send */
     struct hot hot;
     int in_flight, pagemap, wake;
     int room; /* new sockets that may be taken before the next turn */
@@ -117,7 +109,7 @@ typedef struct ashttpd_ring {
     int32_t *waiting; /* descriptors whose receive is to be armed once there are buffers again */
     uint32_t waiting_count;
     int32_t *turns; /* a circle of descriptors that wait to be sent a window */
-    uint32_t turns_first, turns_count, streams;
+    uint32_t turns_first, turns_count;
     uint16_t *used;   /* buffers to recycle with the next turn */
     uint32_t used_count, fresh_count;
     uint64_t woken;

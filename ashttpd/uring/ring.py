@@ -68,9 +68,8 @@ HOT: Final = 1 << 27
 KIND_SHIFT: Final = 24
 DESCRIPTOR_MASK: Final = (1 << KIND_SHIFT) - 1
 
-# Up to here a body leaves within the turn, as a copy or by sendfile; the numbers are shim.c's.
-_COPIED_BYTES: Final = 512 << 10
-_AT_ONCE_BYTES: Final = 1 << 20
+# Up to here a body leaves within the turn, by sendfile(2); the number is shim.c's.
+AT_ONCE_BYTES: Final = 1 << 20
 # Of the submission queue, whose length limits nothing: it is submitted when it is full.
 ENTRIES: Final = 1024
 # Room for what completes while a turn is computed; what is beyond it the kernel keeps.
@@ -127,24 +126,17 @@ class Ring:
         entries: int = ENTRIES,
         completions: int = COMPLETIONS,
         buffers: int = BUFFERS,
-        *,
-        is_paced: bool = False,
     ) -> None:
-        """Set the ring up; raises UnusableError. Nothing happens before `enable`.
-
-        Large parts of files leave by sendfile(2); or, where what the sockets send `is_paced`, as a
-        copy, which is cheaper there.
-        """
+        """Set the ring up; raises UnusableError. Nothing happens before `enable`."""
         if not BUILT:
             raise UnusableError(
                 f"not built ({NOT_BUILT}); install liburing-dev, a C compiler, then ashttpd again"
             )
-        self.at_once_bytes = _COPIED_BYTES if is_paced else _AT_ONCE_BYTES
         slots = count_sockets()
         numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
         self._limits = ffi.new("struct ashttpd_limits *", numbers)
         self._distrusted = ffi.new("int32_t[1]")
-        self._ring, self.flags = self._open(entries, completions, buffers, slots, is_paced)
+        self._ring, self.flags = self._open(entries, completions, buffers, slots)
         self.came: Bytes = ffi.buffer(
             lib.ashttpd_ring_pool(self._ring), lib.ashttpd_ring_pool_bytes(self._ring)
         )
@@ -165,16 +157,14 @@ class Ring:
         self._unused: deque[int] = deque()
 
     def _open(
-        self, entries: int, completions: int, buffers: int, slots: int, is_paced: bool
+        self, entries: int, completions: int, buffers: int, slots: int
     ) -> tuple[object, SetupFlag]:
         out = ffi.new("ashttpd_ring **")
         result = 0
         for flags in _FLAGS:
             wanted = flags | SetupFlag.CQSIZE | SetupFlag.R_DISABLED
             sizes = (entries, completions, buffers, slots)
-            result = lib.ashttpd_ring_open(
-                out, self._limits, self._distrusted, *sizes, is_paced, wanted
-            )
+            result = lib.ashttpd_ring_open(out, self._limits, self._distrusted, *sizes, wanted)
             if result == 0:
                 return out[0], flags
             if result != -errno.EINVAL:
@@ -208,7 +198,7 @@ class Ring:
         """Send, wait for at most `timeout` seconds, and receive.
 
         So many new sockets are ACCEPTED as there is `room` for; the others are WAITING. Parts of
-        files above `at_once_bytes` are sent in windows, one socket after the other; while others
+        files above AT_ONCE_BYTES are sent in windows, one socket after the other; while others
         ask for small answers, fewer of them in a turn.
 
         `sends` has three numbers for each: descriptor, id of a bytes object plus where in it to

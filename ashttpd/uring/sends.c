@@ -4,23 +4,13 @@ static int is_sending(struct slot *slot)
     return slot->sending || slot->windowless;
 }
 
-/* Submits what is left of a send. */
-static int issue(ashttpd_ring *ring, int fd)
+/* Submits what is left of bytes that no part of a file follows. With MSG_WAITALL the kernel goes on
+ * by itself where a socket takes less. */
+static int send_bytes(ashttpd_ring *ring, int fd)
 {
-    struct slot *slot = &ring->slots[fd];
-    /* With MSG_WAITALL the kernel goes on by itself where a socket takes less. */
-    int flags = MSG_NOSIGNAL | MSG_WAITALL;
-    struct io_uring_sqe *entry;
-    if (slot->parts[0].iov_len && slot->parts[1].iov_len) {
-        slot->message = (struct msghdr){ .msg_iov = slot->parts, .msg_iovlen = 2 };
-        entry = PREPARE(ring, tag(OP_SEND, fd), io_uring_prep_sendmsg, fd, &slot->message,
-                        (unsigned)flags);
-    } else {
-        struct iovec *part = &slot->parts[slot->parts[0].iov_len ? 0 : 1];
-        entry = PREPARE(ring, tag(OP_SEND, fd), io_uring_prep_send, fd, part->iov_base,
-                        part->iov_len, flags);
-    }
-    if (!entry)
+    struct iovec *bytes = &ring->slots[fd].parts[0];
+    if (!PREPARE(ring, tag(OP_SEND, fd), io_uring_prep_send, fd, bytes->iov_base, bytes->iov_len,
+                 MSG_NOSIGNAL | MSG_WAITALL))
         return -EAGAIN;
     ring->in_flight++;
     return 0;
@@ -52,8 +42,8 @@ static int send_head(ashttpd_ring *ring, int fd)
 }
 
 /* The same of a part of a file that is in memory. The ring has no operation for sendfile(2), which
- * moves 100 KiB at two thirds of the cost of a send from the mapping; and a head that leaves before
- * its body wakes the peer sooner. */
+ * costs two thirds of a send from the mapping, or half where the processor's cache is others', too; and
+ * a head that leaves before its body wakes the peer sooner. */
 static int send_file(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
@@ -83,19 +73,18 @@ static int wait_for_room(ashttpd_ring *ring, int fd)
 static int send_rest(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
-    if (!slot->parts[0].iov_len && !slot->parts[1].iov_len)
-        return DONE;
-    return slot->parts[0].iov_len || ring->is_paced ? issue(ring, fd) : wait_for_room(ring, fd);
+    if (slot->parts[1].iov_len)
+        return wait_for_room(ring, fd);
+    return slot->parts[0].iov_len ? send_bytes(ring, fd) : DONE;
 }
 
-/* Sends what is left and in memory: at once where a call does it cheaper than an operation. What is
- * paced leaves cheaper as a copy, from the mapping, than by sendfile; see is_paced of listening.py. */
+/* Sends what is left and in memory. */
 static int transmit(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
     struct iovec *head = &slot->parts[0], *body = &slot->parts[1];
-    if (!body->iov_len || (slot->told && ring->is_paced))
-        return issue(ring, fd);
+    if (!body->iov_len)
+        return send_bytes(ring, fd);
     int result = head->iov_len ? send_head(ring, fd) : 0;
     if (!result && !head->iov_len)
         result = send_file(ring, fd);
@@ -160,8 +149,6 @@ static int32_t *end_send(ashttpd_ring *ring, int fd, int result, int32_t *event)
     }
     if (slot->before)
         result = (int)slot->before;
-    ring->streams -= slot->streaming;
-    slot->streaming = 0;
     slot->rest = 0;
     if (!slot->told) {
         if (result == slot->wanted) {
@@ -239,11 +226,6 @@ static int describe_body(ashttpd_ring *ring, struct slot *slot, int32_t map, int
     return 0;
 }
 
-static int64_t at_once_bytes(ashttpd_ring *ring)
-{
-    return ring->is_paced ? WINDOW_BYTES : AT_ONCE_BYTES;
-}
-
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_BODY in the first says that
  * another four follow: map, offset, length, and what of the same body will be sent behind it. LAST
  * says to close the socket behind it, TELL to tell the end; without TELL it is the next plan of the
@@ -281,11 +263,9 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
         if (send[0] & WITH_BODY) {
             slot->behind = send[6];
             result = describe_body(ring, slot, (int32_t)send[3], send[4], send[5]);
-            if (!result && send[5] > (queued ? at_once_bytes(ring) : SMALL_BYTES)) {
+            if (!result && send[5] > (queued ? AT_ONCE_BYTES : SMALL_BYTES)) {
                 slot->parts[1].iov_len = 0;
                 slot->rest = send[5];
-                slot->streaming = 1;
-                ring->streams++;
                 enter(ring, fd);
                 continue;
             }
@@ -302,9 +282,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
 static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
 {
     int hurry = ring->hot.now < ring->hot.last + SMALL_MICROSECONDS;
-    int64_t room = hurry ? WINDOW_BYTES : TURN_BYTES;
-    int small = hurry || (ring->is_paced && ring->streams >= FEW_STREAMS);
-    int64_t most = small ? WINDOW_BYTES : LARGE_WINDOW_BYTES;
+    int64_t room = hurry ? HURRIED_BYTES : TURN_BYTES;
     uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
     for (; count && room > 0; count--) {
         int fd = ring->turns[ring->turns_first];
@@ -314,6 +292,7 @@ static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
         slot->entered = 0;
         if (!is_ours(ring, fd) || !slot->windowless)
             continue;
+        int64_t most = room < WINDOW_BYTES ? room : WINDOW_BYTES;
         int64_t length = slot->rest < most ? slot->rest : most;
         slot->windowless = 0;
         slot->parts[1].iov_len = (size_t)length;

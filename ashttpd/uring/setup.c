@@ -61,7 +61,7 @@ static int is_recent(ashttpd_ring *ring)
 
 int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, int32_t *distrusted,
                       uint32_t entries, uint32_t completions, uint32_t buffers, uint32_t slots,
-                      int is_paced, uint32_t flags)
+                      uint32_t flags)
 {
     struct io_uring_params parameters = { .flags = flags, .cq_entries = completions };
     ashttpd_ring *ring = calloc(1, sizeof *ring);
@@ -73,7 +73,6 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, i
         return result;
     }
     ring->limits = *limits;
-    ring->is_paced = is_paced;
     ring->buffer_count = buffers;
     ring->slot_count = slots;
     ring->wake = -1;

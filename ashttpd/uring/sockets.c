@@ -28,7 +28,6 @@ int ashttpd_ring_wake_by(ashttpd_ring *ring, int eventfd)
 static void clear(ashttpd_ring *ring, struct slot *slot)
 {
     uint8_t waiting = slot->waiting, entered = slot->entered;
-    ring->streams -= slot->streaming;
     memset(slot, 0, sizeof *slot);
     slot->waiting = waiting;
     slot->entered = entered;
