@@ -20,7 +20,7 @@ from ashttpd.aio.engine import AioEngine
 from ashttpd.aio.files import Io
 from ashttpd.config import AUTO, MODELS, Config, default_connections
 from ashttpd.engine import Engine, UnusableError
-from ashttpd.epoll.bodies import SEND_BODY
+from ashttpd.epoll.extents import SEND_BODY
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
 from ashttpd.sites import Watch

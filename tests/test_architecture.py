@@ -13,7 +13,7 @@ ENGINES = ("ashttpd.threads", "ashttpd.uring", "ashttpd.aio")
 BELOW_ENGINES = (
     *("ashttpd.http", "ashttpd.webroot"),
     *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
-    *("ashttpd.cold", "ashttpd.epoll", "ashttpd.hot"),
+    *("ashttpd.bodies", "ashttpd.cold", "ashttpd.epoll", "ashttpd.hot"),
 )
 # What `http` must do without: it decides, and others act.
 WORLDLY = {

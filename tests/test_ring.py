@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ashttpd.bodies import HURRIED_BYTES, WINDOW_BYTES
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.uring import ring as ring_module
@@ -25,10 +26,8 @@ from tests.rings import Backed, MakeFile, MakeRing, read_all, reset
 from tests.servers import request
 
 MANY = 40
-# What a large body is sent in, and how much in a turn; the numbers are shim.c's.
-WINDOW_BYTES = 2 << 20
+# What of large bodies is sent in a turn; the number is bodies.c's.
 TURN_BYTES = 16 << 20
-HURRIED_BYTES = 512 << 10
 # More than the kernel keeps for a peer that reads nothing.
 LARGE = bytes(32 << 20)
 

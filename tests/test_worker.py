@@ -7,8 +7,9 @@ from unittest.mock import patch
 
 import pytest
 
-from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, send_with_sendfile
+from ashttpd.bodies import AT_ONCE_BYTES, WINDOW_BYTES
 from ashttpd.epoll.client import Client
+from ashttpd.epoll.extents import send_with_sendfile
 from ashttpd.epoll.sockets import HOT, KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
 from ashttpd.hot import Hot
@@ -32,7 +33,7 @@ class FakeSockets:
         self.owned: dict[int, Mode] = {}
         self.sends: list[list[int]] = []
         self.dropped: list[int] = []
-        self.streams: list[tuple[int, int, int, int]] = []
+        self.pours: list[tuple[int, int, int, int]] = []
         self.left: dict[int, int] = {}
         self._plans: list[Plan] = []
         self.hot_flag = HOT
@@ -51,10 +52,10 @@ class FakeSockets:
     def watch(self, fd: int, mode: Mode) -> None:
         self.owned[fd] = mode
 
-    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
-        self.streams.append((fd, file, offset, length))
+    def pour(self, fd: int, file: int, offset: int, length: int) -> None:
+        self.pours.append((fd, file, offset, length))
 
-    def streamed(self, fd: int) -> int:
+    def poured(self, fd: int) -> int:
         return self.left.pop(fd, 0)
 
     def wake_by(self, eventfd: int) -> None:
@@ -321,15 +322,15 @@ def test_what_leaves_without_a_word_is_taken_into_account() -> None:
     worker, sockets = make_worker(plan)
     worker.adopt([5])
 
-    def is_streamed() -> list[Event]:
+    def is_poured() -> list[Event]:
         assert sockets.owned == {5: Mode.WRITE}
-        assert sockets.streams == [(5, -1, 1000, length - 1000)]
+        assert sockets.pours == [(5, -1, 1000, length - 1000)]
         sockets.left[5] = length - 3000
         return [event(Kind.WRITABLE, 5)]
 
     def is_told() -> list[Event]:
         send.assert_called_with(5, -1, length - 2000, 2000)
-        assert sockets.streams[1:] == [(5, -1, length - 1000, 1000)]
+        assert sockets.pours[1:] == [(5, -1, length - 1000, 1000)]
         sockets.left[5] = 1000
         return [event(Kind.WRITABLE, 5)]
 
@@ -337,7 +338,7 @@ def test_what_leaves_without_a_word_is_taken_into_account() -> None:
         assert sockets.owned == {5: Mode.HEADS}
         return []
 
-    sockets.script = [lambda: [head(5)], is_streamed, is_told, is_through]
+    sockets.script = [lambda: [head(5)], is_poured, is_told, is_through]
     with patch("os.sendfile", return_value=1000) as send:
         worker.run()
     assert not sockets.script
@@ -348,6 +349,6 @@ def test_nothing_is_sent_by_itself_of_a_file_that_was_overwritten() -> None:
     extent = Extent(FakeFile(revoked=True), 0, 10)
     client = Client(5, Connection(worker._scan, FakeAnswers(None), Limits(), 0.0))
     cursor = Cursor(Plan(b"head", (extent,), 14, 10, 200, False, False), 4)
-    assert worker._streamable(client, extent, cursor) == 0
-    assert worker._streamable(client, Extent(FakeFile(), 0, 10), cursor) == 10
-    assert not sockets.streams
+    assert worker._pourable(client, extent, cursor) == 0
+    assert worker._pourable(client, Extent(FakeFile(), 0, 10), cursor) == 10
+    assert not sockets.pours

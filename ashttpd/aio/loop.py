@@ -11,10 +11,11 @@ from ashttpd.accesslog import AccessLog
 from ashttpd.aio.files import Files, Io, Memory
 from ashttpd.aio.queue import Queue
 from ashttpd.aio.reads import Fetch, Reads, Stream
+from ashttpd.bodies import HURRIED_BYTES, SMALL_SECONDS, WINDOW_BYTES
 from ashttpd.cold import COLD, Late, PatientSource
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
-from ashttpd.epoll.bodies import WINDOW_BYTES, send_with_sendfile
 from ashttpd.epoll.client import Client
+from ashttpd.epoll.extents import send_with_sendfile
 from ashttpd.epoll.sockets import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Mode, Sockets
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
@@ -26,15 +27,10 @@ log = logging.getLogger(__name__)
 
 # Up to here a body is small, and what is sent of it does not wait.
 SMALL_BYTES: Final = 64 << 10
-# What of large bodies is sent before those who ask for small ones are heard again, as long as there
-# are any; else it is as much as is cheapest.
-HURRIED_BYTES: Final = 512 << 10
 # What is looked for in memory at a time, to be sent as the socket takes it.
 STINT_BYTES: Final = 32 << 20
 # How many answers that waited for a disk are made before them: each takes as long as ten others.
 HURRIED_LATE: Final = 2
-# How long after a small answer the next one is expected.
-SMALL_SECONDS: Final = 1.0
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its
 # own choice is megabytes, which for a slow peer would be read from the disk for nothing. Of what is
 # in memory nothing is wasted, and each byte costs less the more of them there are.
@@ -243,7 +239,7 @@ class Loop(Worker):
         ready = min(stream.ready, most)
         return before + ready if ready else 0
 
-    def _streamable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
+    def _pourable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
         if self._is_direct or extent.file.revoked or client in self._streams:
             return 0
         try:

@@ -64,13 +64,13 @@ class CompiledSockets:
         """See Sockets."""
         checked(lib.ashttpd_watch(self._sockets, fd, mode))
 
-    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+    def pour(self, fd: int, file: int, offset: int, length: int) -> None:
         """See Sockets."""
-        lib.ashttpd_stream(self._sockets, fd, file, offset, length)
+        lib.ashttpd_pour(self._sockets, fd, file, offset, length)
 
-    def streamed(self, fd: int) -> int:
+    def poured(self, fd: int) -> int:
         """See Sockets."""
-        return int(lib.ashttpd_streamed(self._sockets, fd))
+        return int(lib.ashttpd_poured(self._sockets, fd))
 
     def queue(self, sends: list[int], plans: list[Plan]) -> None:
         """See Sockets."""

@@ -103,10 +103,10 @@ class PlainSockets:
         self._modes[fd] = mode
         self._epoll.modify(fd, _INTERESTS[mode])
 
-    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+    def pour(self, fd: int, file: int, offset: int, length: int) -> None:
         """See Sockets; here is no faster way than to be told of room."""
 
-    def streamed(self, fd: int) -> int:
+    def poured(self, fd: int) -> int:
         """See Sockets."""
         return 0
 

@@ -73,7 +73,7 @@ class Sockets(Protocol):
     def watch(self, fd: int, mode: Mode) -> None:
         """Watch a socket for something else from now on."""
 
-    def stream(self, fd: int, file: int, offset: int, length: int) -> None:
+    def pour(self, fd: int, file: int, offset: int, length: int) -> None:
         """Perhaps send a part of a file as the socket takes it, without a word.
 
         That is for a socket watched for WRITE, which is told when the part is through, fails or
@@ -81,7 +81,7 @@ class Sockets(Protocol):
         to distrust. A length of 0 ends it.
         """
 
-    def streamed(self, fd: int) -> int:
+    def poured(self, fd: int) -> int:
         """Return how many bytes have left so since this was asked last."""
 
     def wake_by(self, eventfd: int) -> None:

@@ -4,14 +4,12 @@
  * threads costs as much as the request; one call per turn does it once for up to MAX_EVENTS
  * requests. sockets.py documents what goes in and out. All functions return -errno for failures.
  */
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "hot.c"
+#include "bodies.c"
 #include "scan.c"
 
 enum mode { HEADS, RAW, WRITE, WAKE, PAUSED };
@@ -26,20 +24,12 @@ enum {
     LAST = 1 << 29,
     HOT = 1 << 28,
     DESCRIPTOR_MASK = (1 << KIND_SHIFT) - 1,
-    /* What one socket is sent of a large body before it is the next one's turn. Measured with
-     * sendfile: a quarter of it costs half as much again per byte, and beyond it nothing is gained. */
-    WINDOW_BYTES = 2 << 20,
-    /* Windows of one turn, and as long as somebody asks for small answers, who wait for them. */
-    TURN_BYTES = 16 << 20,
-    HURRIED_BYTES = 512 << 10,
-    /* How long after a small answer the next one is expected. */
-    SMALL_MICROSECONDS = 1000000,
     /* How long what was found out about a part of a file is believed. */
-    STREAM_MICROSECONDS = 1000000,
+    POUR_MICROSECONDS = 1000000,
 };
 
 /* A part of a file that is sent as the socket takes it. */
-struct stream {
+struct pour {
     int64_t offset, left; /* nothing left: there is none */
     int64_t sent;         /* since somebody asked for it */
     int64_t until;        /* what is sent later has to be looked at again */
@@ -55,8 +45,9 @@ typedef struct ashttpd_sockets {
     uint32_t most; /* of sockets: what their numbers are below */
     struct ashttpd_limits limits;
     struct hot hot;
-    struct stream *streams; /* by the number of the socket; untouched memory costs nothing */
-    int last_streamed;      /* the socket that was sent a window last */
+    struct pipe pipe;
+    struct pour *pours; /* by the number of the socket; untouched memory costs nothing */
+    int last_poured;      /* the socket that was sent a window last */
     char *came;
 } ashttpd_sockets;
 
@@ -88,7 +79,8 @@ void ashttpd_close(ashttpd_sockets *sockets)
     if (sockets->epoll >= 0)
         close(sockets->epoll);
     close_hot(&sockets->hot);
-    free(sockets->streams);
+    close_pipe(&sockets->pipe);
+    free(sockets->pours);
     free(sockets->came);
     free(sockets);
 }
@@ -103,9 +95,10 @@ int ashttpd_open(ashttpd_sockets **out, const struct ashttpd_limits *limits, uin
     sockets->limits = *limits;
     int failed = open_hot(&sockets->hot, most, distrusted);
     sockets->came = calloc((size_t)ashttpd_came_bytes(sockets), 1);
-    sockets->streams = calloc(most, sizeof *sockets->streams);
+    sockets->pours = calloc(most, sizeof *sockets->pours);
     sockets->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (failed || !sockets->came || !sockets->streams || sockets->epoll < 0) {
+    open_pipe(&sockets->pipe);
+    if (failed || !sockets->came || !sockets->pours || sockets->epoll < 0) {
         int result = sockets->epoll < 0 ? -errno : -ENOMEM;
         ashttpd_close(sockets);
         return result;
@@ -152,7 +145,7 @@ int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mod
         int failure = (uint32_t)fds[i] < sockets->most ? 0 : -EMFILE;
         if (!failure) {
             sockets->hot.activities[fds[i]] = (struct activity){ 0 };
-            sockets->streams[fds[i]] = (struct stream){ 0 };
+            sockets->pours[fds[i]] = (struct pour){ 0 };
             failure = watch(sockets, EPOLL_CTL_ADD, fds[i], mode);
         }
         if (failure)
@@ -162,26 +155,26 @@ int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mod
 }
 
 /* Sends a part of a file as the socket takes it; for a socket that is watched for room. */
-void ashttpd_stream(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length)
+void ashttpd_pour(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length)
 {
-    sockets->streams[fd] = (struct stream){ .file = file, .offset = offset, .left = length,
-                                            .until = sockets->hot.now + STREAM_MICROSECONDS,
+    sockets->pours[fd] = (struct pour){ .file = file, .offset = offset, .left = length,
+                                            .until = sockets->hot.now + POUR_MICROSECONDS,
                                             .generation = sockets->hot.generation };
 }
 
 /* Whether its file may still be sent: that it is not to be trusted any more is told to hot answers,
  * at once, and they forget all behind it. */
-static int is_trusted(const ashttpd_sockets *sockets, const struct stream *stream)
+static int is_trusted(const ashttpd_sockets *sockets, const struct pour *pour)
 {
-    return sockets->hot.now < stream->until && stream->generation == sockets->hot.generation
+    return sockets->hot.now < pour->until && pour->generation == sockets->hot.generation
         && !__atomic_load_n(sockets->hot.distrusted, __ATOMIC_ACQUIRE);
 }
 
 /* How much of that has left since this was asked last. */
-int64_t ashttpd_streamed(ashttpd_sockets *sockets, int fd)
+int64_t ashttpd_poured(ashttpd_sockets *sockets, int fd)
 {
-    int64_t sent = sockets->streams[fd].sent;
-    sockets->streams[fd].sent = 0;
+    int64_t sent = sockets->pours[fd].sent;
+    sockets->pours[fd].sent = 0;
     return sent;
 }
 
@@ -197,14 +190,14 @@ static int32_t *put_event(int32_t *event, int kind, int fd, int32_t start, int32
 
 /* Sends bytes, then perhaps a part of a file, until the socket takes no more. Returns how much left,
  * or -errno if nothing did. No MSG_MORE: a head of its own is cheaper than a body off its pages. */
-static ssize_t send_one(int fd, const char *data, size_t length, int file, off_t offset,
-                        size_t file_length)
+static ssize_t send_one(ashttpd_sockets *sockets, int fd, const char *data, size_t length, int file,
+                        off_t offset, size_t file_length)
 {
     ssize_t n = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0)
         return -errno;
     if ((size_t)n == length && file_length) {
-        ssize_t m = sendfile(fd, file, &offset, file_length);
+        ssize_t m = send_part(&sockets->pipe, fd, file, offset, file_length);
         if (m > 0)
             n += m;
     }
@@ -219,7 +212,7 @@ static int32_t *answer_hot(ashttpd_sockets *sockets, int fd, const char *key,
     struct hot_answer *answer = recall(&sockets->hot, key, key_length);
     if (!answer)
         return NULL;
-    ssize_t n = send_one(fd, answer->head, (size_t)answer->head_length, answer->file,
+    ssize_t n = send_one(sockets, fd, answer->head, (size_t)answer->head_length, answer->file,
                          answer->offset, (size_t)answer->length);
     if (n < 0)
         return NULL;
@@ -252,7 +245,7 @@ static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int cou
         };
         if (hot)
             remember(&sockets->hot, sockets->came, fd, &answer);
-        ssize_t n = send_one(fd, answer.head, (size_t)answer.head_length, answer.file,
+        ssize_t n = send_one(sockets, fd, answer.head, (size_t)answer.head_length, answer.file,
                              answer.offset, (size_t)answer.length);
         if (n != answer.head_length + answer.length)
             event = put_event(event, KIND_SHORT, fd, answer.number, (int32_t)n, hot);
@@ -294,23 +287,23 @@ static int32_t *receive(ashttpd_sockets *sockets, int fd, int mode, int32_t *sta
  * Returns how much it was. */
 static int64_t send_window(ashttpd_sockets *sockets, int fd, int64_t most, int32_t **event)
 {
-    struct stream *stream = &sockets->streams[fd];
+    struct pour *pour = &sockets->pours[fd];
     ssize_t n = 0;
     int failed = 0;
-    if (stream->left && is_trusted(sockets, stream)) {
-        off_t offset = stream->offset;
+    if (pour->left && is_trusted(sockets, pour)) {
+        off_t offset = pour->offset;
         most = most < WINDOW_BYTES ? most : WINDOW_BYTES;
-        n = sendfile(fd, stream->file, &offset, (size_t)(stream->left < most ? stream->left : most));
+        n = sendfile(fd, pour->file, &offset, (size_t)(pour->left < most ? pour->left : most));
         failed = n == 0 || (n < 0 && errno != EAGAIN);
         n = n < 0 ? 0 : n;
-        stream->offset += n;
-        stream->left -= n;
-        stream->sent += n;
+        pour->offset += n;
+        pour->left -= n;
+        pour->sent += n;
     } else {
-        stream->left = 0;
+        pour->left = 0;
     }
-    if (failed || !stream->left) {
-        stream->left = 0;
+    if (failed || !pour->left) {
+        pour->left = 0;
         *event = put_event(*event, KIND_WRITABLE, fd, 0, 0, 0);
     }
     return n;
@@ -321,18 +314,17 @@ static int64_t send_window(ashttpd_sockets *sockets, int fd, int64_t most, int32
 static int32_t *send_windows(ashttpd_sockets *sockets, const struct epoll_event *ready, int count,
                              int32_t *event)
 {
-    int hurry = sockets->hot.now < sockets->hot.last + SMALL_MICROSECONDS;
-    int64_t room = hurry ? HURRIED_BYTES : TURN_BYTES;
+    int64_t room = room_of_turn(&sockets->hot);
     int first = 0;
     for (int i = 0; i < count; i++)
-        if ((int)(uint32_t)ready[i].data.u64 == sockets->last_streamed)
+        if ((int)(uint32_t)ready[i].data.u64 == sockets->last_poured)
             first = i + 1;
     for (int i = first; i < first + count && room > 0; i++) {
         const struct epoll_event *one = &ready[i % count];
         if (one->data.u64 >> 32 != WRITE)
             continue;
-        sockets->last_streamed = (int)(uint32_t)one->data.u64;
-        room -= send_window(sockets, sockets->last_streamed, room, &event);
+        sockets->last_poured = (int)(uint32_t)one->data.u64;
+        room -= send_window(sockets, sockets->last_poured, room, &event);
     }
     return event;
 }

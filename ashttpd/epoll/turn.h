@@ -11,8 +11,8 @@ void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch);
 int ashttpd_forget(ashttpd_sockets *sockets, int fd);
 int ashttpd_drop(ashttpd_sockets *sockets, int fd);
 int ashttpd_watch(ashttpd_sockets *sockets, int fd, int mode);
-void ashttpd_stream(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length);
-int64_t ashttpd_streamed(ashttpd_sockets *sockets, int fd);
+void ashttpd_pour(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length);
+int64_t ashttpd_poured(ashttpd_sockets *sockets, int fd);
 int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mode);
 int ashttpd_turn(ashttpd_sockets *sockets, const int64_t *sends, int send_numbers,
                  int timeout, int32_t *events);
@@ -20,3 +20,7 @@ int ashttpd_accept(int listener, int32_t *fds, int most);
 int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length);
 int ashttpd_shutdown(int fd);
 #define MAX_EVENTS ...
+#define AT_ONCE_BYTES ...
+#define WINDOW_BYTES ...
+#define HURRIED_BYTES ...
+#define SMALL_MICROSECONDS ...

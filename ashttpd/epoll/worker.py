@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.admission import is_idle
+from ashttpd.bodies import AT_ONCE_BYTES, WINDOW_BYTES
 from ashttpd.engine import SWEEP_SECONDS, HotSource, note, read_clocks
-from ashttpd.epoll.bodies import AT_ONCE_BYTES, WINDOW_BYTES, SendBody, send_with_sendfile
 from ashttpd.epoll.client import Client
+from ashttpd.epoll.extents import SendBody, send_with_sendfile
 from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
     HOT,
@@ -202,7 +203,7 @@ class Worker:
         """Note what the sockets have answered and sent by themselves."""
         self._sockets.hot.settle(client.fd, client.connection)
         if client.cursor is not None:
-            client.cursor.advance(self._sockets.streamed(client.fd))
+            client.cursor.advance(self._sockets.poured(client.fd))
 
     def _answer(self, client: Client, head: bytes, plan: Plan) -> None:
         """Send the plan for a whole head now: it is large, or to be logged, or comes in parts."""
@@ -335,11 +336,11 @@ class Worker:
         self._set_mode(client, Mode.WRITE)
         piece = cursor.piece
         if isinstance(piece, Extent):
-            length = self._streamable(client, piece, cursor)
-            self._sockets.stream(client.fd, piece.file.fd, cursor.offset, length)
+            length = self._pourable(client, piece, cursor)
+            self._sockets.pour(client.fd, piece.file.fd, cursor.offset, length)
         return False
 
-    def _streamable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
+    def _pourable(self, client: Client, extent: Extent, cursor: Cursor) -> int:
         """Return how much of an extent may be sent by sendfile, within the second, from now on."""
         is_sent = self._send_body is send_with_sendfile and not extent.file.revoked
         return cursor.left if is_sent else 0

@@ -9,7 +9,7 @@ from threading import Thread
 from ashttpd.accesslog import AccessLog
 from ashttpd.engine import HotSource
 from ashttpd.epoll.acceptor import Acceptor
-from ashttpd.epoll.bodies import SendBody
+from ashttpd.epoll.extents import SendBody
 from ashttpd.epoll.fastest import make_accept, make_sockets
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits

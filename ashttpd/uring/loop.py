@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.bodies import AT_ONCE_BYTES
 from ashttpd.cold import COLD, PatientSource
 from ashttpd.engine import (
     PAUSE_SECONDS,
@@ -29,7 +30,6 @@ from ashttpd.uring.client import Client, untaken
 from ashttpd.uring.listening import Listening
 from ashttpd.uring.lobby import Lobby
 from ashttpd.uring.ring import (
-    AT_ONCE_BYTES,
     DESCRIPTOR_MASK,
     HOT,
     KIND_SHIFT,

@@ -1,13 +1,10 @@
 /* What the parts of the shim share: the ring, its slots and maps, how operations are prepared. */
-#include <errno.h>
-#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +13,7 @@
 
 #include "scan.c"
 #include "hot.c"
+#include "bodies.c"
 
 enum mode { HEADS, RAW };
 enum kind { KIND_HEAD, KIND_DATA, KIND_END, KIND_SENT, KIND_PENDING, KIND_ACCEPTED, KIND_REFUSED,
@@ -48,18 +46,8 @@ enum {
     MAX_CHUNKS = 8192,
     /* What is read ahead of a large body, so that the disk works while the socket does. */
     AHEAD_BYTES = 2 << 20,
-    /* What one connection is sent before it is the next one's turn. Measured with sendfile: a
-     * quarter of it costs half as much again per byte, and beyond it nothing is gained. */
-    WINDOW_BYTES = 2 << 20,
-    /* A body up to here leaves by sendfile within the turn; most sockets take as much. */
-    AT_ONCE_BYTES = 1 << 20,
     /* Of a body up to here the whole is sent without waiting for a turn. */
     SMALL_BYTES = 64 << 10,
-    /* Windows of one turn, and as long as somebody asks for small answers, who wait for them. */
-    TURN_BYTES = 16 << 20,
-    HURRIED_BYTES = 512 << 10,
-    /* How long after a small answer the next one is expected. */
-    SMALL_MICROSECONDS = 1000000,
     MAX_MAPS = 1 << 16,
     PAGE_BYTES = 4096,
     MAX_SUBMITS = 100,
@@ -102,6 +90,7 @@ typedef struct ashttpd_ring {
     char *pool;
     uint32_t buffer_count, slot_count, turn, second;
     struct hot hot;
+    struct pipe pipe;
     int in_flight, pagemap, wake;
     int room; /* new sockets that may be taken before the next turn */
     struct slot *slots;

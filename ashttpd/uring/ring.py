@@ -68,8 +68,6 @@ HOT: Final = 1 << 27
 KIND_SHIFT: Final = 24
 DESCRIPTOR_MASK: Final = (1 << KIND_SHIFT) - 1
 
-# Up to here a body leaves within the turn, by sendfile(2); the number is shim.c's.
-AT_ONCE_BYTES: Final = 1 << 20
 # Of the submission queue, whose length limits nothing: it is submitted when it is full.
 ENTRIES: Final = 1024
 # Room for what completes while a turn is computed; what is beyond it the kernel keeps.

@@ -47,11 +47,14 @@ static int send_head(ashttpd_ring *ring, int fd)
 static int send_file(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
-    int dont_block = 1, block = 0;
+    int dont_block = 1, block = 0, file = ring->maps[slot->map].file;
     off_t offset = offset_of(ring, slot);
+    size_t length = slot->parts[1].iov_len;
     if (ioctl(fd, FIONBIO, &dont_block) < 0)
         return -errno;
-    ssize_t n = sendfile(fd, ring->maps[slot->map].file, &offset, slot->parts[1].iov_len);
+    /* Who is told waited for room before, or will: it takes less than that. */
+    ssize_t n = slot->told ? sendfile(fd, file, &offset, length)
+                           : send_part(&ring->pipe, fd, file, offset, length);
     int failure = n > 0 ? 0 : n == 0 ? EFAULT : errno;
     ioctl(fd, FIONBIO, &block);
     if (n > 0)
@@ -281,8 +284,7 @@ static int32_t *start_sends(ashttpd_ring *ring, const int64_t *sends, int number
  * others wait for small answers. */
 static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
 {
-    int hurry = ring->hot.now < ring->hot.last + SMALL_MICROSECONDS;
-    int64_t room = hurry ? HURRIED_BYTES : TURN_BYTES;
+    int64_t room = room_of_turn(&ring->hot);
     uint32_t count = ring->turns_count < MAX_WINDOWS ? ring->turns_count : MAX_WINDOWS;
     for (; count && room > 0; count--) {
         int fd = ring->turns[ring->turns_first];

@@ -10,6 +10,7 @@ void ashttpd_ring_close(ashttpd_ring *ring)
         }
     if (ring->pagemap >= 0)
         close(ring->pagemap);
+    close_pipe(&ring->pipe);
     /* What an operation may still write to is left behind. */
     if (!ring->in_flight) {
         free(ring->buffers);
@@ -77,6 +78,7 @@ int ashttpd_ring_open(ashttpd_ring **out, const struct ashttpd_limits *limits, i
     ring->slot_count = slots;
     ring->wake = -1;
     ring->turn = 1;
+    open_pipe(&ring->pipe);
     ring->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     /* Memory that nobody has touched costs nothing. */
     ring->pool = calloc(buffers + MAX_EVENTS, STRIDE);

@@ -8,12 +8,6 @@ from ashttpd.epoll.sockets import Sockets
 from ashttpd.http.plan import File
 from ashttpd.webroot.errors import WebrootError
 
-# What one connection may send before it is the next one's turn. Measured with sendfile: a quarter
-# of it costs half as much again per byte, and beyond it nothing is gained.
-WINDOW_BYTES: Final = 2 << 20
-# A body up to here leaves with its head in the turn that answers it; most sockets take as much.
-# Measured: with a quarter of it, a body of 1 MiB costs a tenth more.
-AT_ONCE_BYTES: Final = 1 << 20
 # What is copied through our own memory at a time, and read again where the socket takes less.
 _READ_BYTES: Final = 256 << 10
 

@@ -86,15 +86,15 @@ def test_a_part_of_a_file_leaves_as_it_is_taken_and_its_end_alone_is_told(
 ) -> None:
     fd, data = content
     length = SIZE - 2 * OFFSET
-    sockets.stream(pair.fd, fd, OFFSET, length)
+    sockets.pour(pair.fd, fd, OFFSET, length)
     left = 0
     while not (events := list(sockets.turn(0))):
         pair.take()
-        left += sockets.streamed(pair.fd)
+        left += sockets.poured(pair.fd)
         assert left == len(pair.came)
     pair.take()
     assert events == [pair.room]
-    assert left + sockets.streamed(pair.fd) == length
+    assert left + sockets.poured(pair.fd) == length
     assert pair.came == data[OFFSET : OFFSET + length]
     assert list(sockets.turn(0)) == [pair.room], "room is told where there is nothing to send"
 
@@ -103,50 +103,50 @@ def test_a_file_that_ends_too_early_is_told_and_nothing_is_made_up(
     sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes]
 ) -> None:
     fd, data = content
-    sockets.stream(pair.fd, fd, SIZE - OFFSET, OFFSET + 1)
+    sockets.pour(pair.fd, fd, SIZE - OFFSET, OFFSET + 1)
     while not (events := list(sockets.turn(0))):
         pair.take()
     assert events == [pair.room]
-    assert sockets.streamed(pair.fd) == OFFSET
+    assert sockets.poured(pair.fd) == OFFSET
     assert pair.came == data[-OFFSET:]
 
 
 def test_a_peer_that_has_gone_is_told(
     sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes]
 ) -> None:
-    sockets.stream(pair.fd, content[0], 0, SIZE)
+    sockets.pour(pair.fd, content[0], 0, SIZE)
     assert list(sockets.turn(0)) == []
     pair.peer.close()
     assert list(sockets.turn(0)) == [pair.room]
-    assert 0 < sockets.streamed(pair.fd) < SIZE
+    assert 0 < sockets.poured(pair.fd) < SIZE
 
 
 def test_what_was_found_out_about_a_file_is_believed_for_a_second(
     sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes]
 ) -> None:
-    sockets.stream(pair.fd, content[0], 0, SIZE)
+    sockets.pour(pair.fd, content[0], 0, SIZE)
     assert list(sockets.turn(1.1)) == [], "it takes no more, and waits"
-    left = sockets.streamed(pair.fd)
+    left = sockets.poured(pair.fd)
     pair.take()
     assert len(pair.came) == left
     assert list(sockets.turn(0)) == [pair.room]
-    assert sockets.streamed(pair.fd) == 0
+    assert sockets.poured(pair.fd) == 0
 
 
 @pytest.mark.parametrize("has_looked", [False, True])
 def test_nothing_more_leaves_once_the_sites_are_distrusted(
     sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes], has_looked: bool
 ) -> None:
-    sockets.stream(pair.fd, content[0], 0, SIZE)
+    sockets.pour(pair.fd, content[0], 0, SIZE)
     assert list(sockets.turn(0)) == []
-    left = sockets.streamed(pair.fd)
+    left = sockets.poured(pair.fd)
     sockets.hot.distrust()
     if has_looked:
         sockets.hot.begin(second_of(EPOCH), allowed=False)
     pair.take()
     assert len(pair.came) == left
     assert list(sockets.turn(0)) == [pair.room]
-    assert sockets.streamed(pair.fd) == 0
+    assert sockets.poured(pair.fd) == 0
 
 
 def test_all_have_their_turn_while_somebody_asks_for_small_answers(
@@ -155,7 +155,7 @@ def test_all_have_their_turn_while_somebody_asks_for_small_answers(
     small = Plan(b"answer", (), 6, 0, 200, False, False)
     sockets.queue([pairs[0].fd, id(small.head), small.size], [small])
     for pair in pairs:
-        sockets.stream(pair.fd, content[0], 0, SIZE)
+        sockets.pour(pair.fd, content[0], 0, SIZE)
     turns = 0
     while not list(sockets.turn(0)):
         turns += 1
@@ -169,7 +169,7 @@ def test_all_have_their_turn_while_somebody_asks_for_small_answers(
 def test_a_part_that_has_not_left_is_not_sent_to_who_gets_the_number_next(
     sockets: CompiledSockets, pair: Pair, content: tuple[int, bytes]
 ) -> None:
-    sockets.stream(pair.fd, content[0], 0, SIZE)
+    sockets.pour(pair.fd, content[0], 0, SIZE)
     sockets.drop(pair.fd)
     pair.peer.close()
     new = Pair(sockets)

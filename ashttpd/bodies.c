@@ -1,0 +1,87 @@
+/* Large bodies: how much is sent at a time, and how it gets from a file to a socket.
+ *
+ * sendfile(2) sends through a pipe with room for 64 KiB: it reads so much, sends it, and begins anew.
+ * Through a pipe of ours that has room for all at once, 256 KiB to 1 MiB cost a tenth less. For one
+ * thread. The first numbers are bodies.py's, where they have their reasons.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+enum {
+    AT_ONCE_BYTES = 1 << 20,
+    WINDOW_BYTES = 2 << 20,
+    HURRIED_BYTES = 512 << 10,
+    SMALL_MICROSECONDS = 1000000,
+    /* What is sent of large bodies where nobody asks for small answers. */
+    TURN_BYTES = 16 << 20,
+    /* What every user may have: pipe(7), pipe-max-size. */
+    PIPE_BYTES = 1 << 20,
+    /* Of less, sendfile(2) costs no more. */
+    PIPED_BYTES = 256 << 10,
+};
+
+/* What of large bodies a turn may send: those who ask for small answers wait for it. */
+static int64_t room_of_turn(const struct hot *hot)
+{
+    return hot->now < hot->last + SMALL_MICROSECONDS ? HURRIED_BYTES : TURN_BYTES;
+}
+
+struct pipe {
+    int in, out, nowhere;
+    size_t room; /* 0: it is not to be used */
+};
+
+static void close_pipe(struct pipe *pipe)
+{
+    for (int *end = &pipe->in; end <= &pipe->nowhere; end++)
+        if (*end >= 0)
+            close(*end);
+}
+
+/* A server does without it where there is none to be had, or a small one only, since its user has too
+ * many of them (pipe(7), pipe-user-pages-soft). */
+static void open_pipe(struct pipe *pipe)
+{
+    int ends[2] = { -1, -1 };
+    int result = pipe2(ends, O_CLOEXEC | O_NONBLOCK);
+    *pipe = (struct pipe){ .out = ends[0], .in = ends[1] };
+    pipe->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int room = result < 0 || pipe->nowhere < 0 ? 0 : fcntl(pipe->in, F_SETPIPE_SZ, PIPE_BYTES);
+    pipe->room = room > 0 ? (size_t)room : 0;
+}
+
+/* Takes out what a socket did not take: the next one must not have it. */
+static void empty_pipe(struct pipe *pipe, ssize_t left)
+{
+    while (left > 0) {
+        ssize_t n = splice(pipe->out, NULL, pipe->nowhere, NULL, (size_t)left, 0);
+        if (n <= 0) {
+            pipe->room = 0;
+            return;
+        }
+        left -= n;
+    }
+}
+
+/* Sends a part of a file as sendfile(2) does, and says the same of it, to a socket that does not block
+ * and probably has room for all. What is larger than the pipe, and who takes a part only, goes better
+ * without it. */
+static ssize_t send_part(struct pipe *pipe, int fd, int file, off_t offset, size_t length)
+{
+    if (length < PIPED_BYTES || length > pipe->room)
+        return sendfile(fd, file, &offset, length);
+    ssize_t filled = splice(file, &offset, pipe->in, NULL, length, SPLICE_F_NONBLOCK);
+    ssize_t sent = 0, n = filled;
+    while (sent < filled) {
+        n = splice(pipe->out, NULL, fd, NULL, (size_t)(filled - sent), SPLICE_F_NONBLOCK);
+        if (n <= 0)
+            break;
+        sent += n;
+    }
+    int failure = errno;
+    empty_pipe(pipe, filled - sent);
+    errno = failure;
+    return sent ? sent : n;
+}
