@@ -1,4 +1,7 @@
-"""How much of large bodies is sent at a time, whatever engine sends them; bodies.c has the same."""
+"""How much of large bodies is sent at a time, whatever engine sends them.
+
+What compiled code has to know of it stands in bodies.c, too.
+"""
 
 from typing import Final
 
@@ -11,5 +14,8 @@ WINDOW_BYTES: Final = 2 << 20
 # What of all of them is sent before those who ask for small answers are heard again, as long as
 # there are any.
 HURRIED_BYTES: Final = 512 << 10
+# What compiled code is given of a body at a time, to be sent as the socket takes it. In between we
+# look at its file; each trip costs as much as sending half a MiB.
+STINT_BYTES: Final = 32 << 20
 # How long after a small answer the next one is expected.
 SMALL_SECONDS: Final = 1.0

@@ -94,6 +94,13 @@ static void forget_hot(struct hot *hot, int64_t epoch)
     }
 }
 
+/* Whether what was found out in a generation still holds: that a site has changed, or its file is not
+ * to be trusted any more, distrusts all answers, at once, and they are forgotten behind it. */
+static int holds(const struct hot *hot, uint32_t generation)
+{
+    return generation == hot->generation && !__atomic_load_n(hot->distrusted, __ATOMIC_ACQUIRE);
+}
+
 static void read_clocks(struct hot *hot)
 {
     struct timespec now, real;

@@ -6,7 +6,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ashttpd.http.dates import second_of
 from ashttpd.uring.ring import DESCRIPTOR_MASK, KIND_SHIFT, Kind, Ring
+from fuzz.fakes import EPOCH
 from tests.servers import eventually
 
 
@@ -24,6 +26,8 @@ class Driver:
         self.told: list[tuple[Kind, int, int]] = []
         self.hot_pending: list[int] = []
         ring.enable()
+        # The sites were looked at.
+        ring.hot.begin(second_of(EPOCH), allowed=False)
         ring.listen(listener.fileno())
 
     def turn(self, sends: list[int] | None = None, timeout: float = 0.01) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from ashttpd.bodies import HURRIED_BYTES, WINDOW_BYTES
 from ashttpd.engine import UnusableError
+from ashttpd.http.dates import second_of
 from ashttpd.http.limits import Limits
 from ashttpd.uring import ring as ring_module
 from ashttpd.uring.ring import (
@@ -22,6 +23,7 @@ from ashttpd.uring.ring import (
     Ring,
     SetupFlag,
 )
+from fuzz.fakes import EPOCH
 from tests.rings import Backed, MakeFile, MakeRing, read_all, reset
 from tests.servers import request
 
@@ -302,6 +304,45 @@ def test_windows_of_many_are_sent_in_turn_and_no_more_than_a_turn_has_room_for(
         for client in clients.values():
             assert driver.receive(client, len(content)) == content
         driver.until(lambda: len(driver.told) == len(clients))
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_nothing_more_of_a_file_leaves_once_the_sites_are_distrusted(
+    make_ring: MakeRing, backed: MakeFile, has_looked: bool
+) -> None:
+    driver = make_ring()
+    file = backed(LARGE)  # whose map lives as long as it does
+    number = driver.ring.map_file(file)
+    client, fd = driver.accept()
+    client.setblocking(False)
+    with client:
+
+        def take() -> int:
+            """Take all that is there, without turning."""
+            came = 0
+            while has_something(client):
+                came += len(client.recv(1 << 20))
+            return came
+
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(LARGE), 0])
+        driver.until(lambda: has_something(client))
+        driver.ring.hot.distrust()
+        if has_looked:
+            driver.ring.hot.begin(second_of(EPOCH), allowed=False)
+        came = take()
+        driver.until(lambda: bool(driver.of(Kind.SENT, fd)))
+        came += take()
+        assert driver.of(Kind.SENT, fd) == [came]
+        assert came < len(LARGE)
+        # Nor of what is queued before anybody has looked, but then it goes on.
+        driver.ring.hot.distrust()
+        left = len(LARGE) - came
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, came, left, 0])
+        assert driver.of(Kind.SENT, fd) == [came, -errno.ESTALE]
+        assert not has_something(client)
+        driver.ring.hot.begin(second_of(EPOCH), allowed=False)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, came, left, 0])
+        driver.until(lambda: take() > 0)
 
 
 def test_who_is_dropped_while_others_are_sent_windows_is_closed_at_once_and_its_number_is_free(

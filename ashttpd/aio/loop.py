@@ -11,7 +11,7 @@ from ashttpd.accesslog import AccessLog
 from ashttpd.aio.files import Files, Io, Memory
 from ashttpd.aio.queue import Queue
 from ashttpd.aio.reads import Fetch, Reads, Stream
-from ashttpd.bodies import HURRIED_BYTES, SMALL_SECONDS, WINDOW_BYTES
+from ashttpd.bodies import HURRIED_BYTES, SMALL_SECONDS, STINT_BYTES, WINDOW_BYTES
 from ashttpd.cold import COLD, Late, PatientSource
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
 from ashttpd.epoll.client import Client
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 # Up to here a body is small, and what is sent of it does not wait.
 SMALL_BYTES: Final = 64 << 10
-# What is looked for in memory at a time, to be sent as the socket takes it.
-STINT_BYTES: Final = 32 << 20
 # How many answers that waited for a disk are made before them: each takes as long as ten others.
 HURRIED_LATE: Final = 2
 # What the kernel takes of us ahead of what it has sent to a peer (tcp(7), TCP_NOTSENT_LOWAT): its

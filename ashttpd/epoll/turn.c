@@ -162,12 +162,10 @@ void ashttpd_pour(ashttpd_sockets *sockets, int fd, int file, int64_t offset, in
                                             .generation = sockets->hot.generation };
 }
 
-/* Whether its file may still be sent: that it is not to be trusted any more is told to hot answers,
- * at once, and they forget all behind it. */
+/* Whether its file may still be sent. */
 static int is_trusted(const ashttpd_sockets *sockets, const struct pour *pour)
 {
-    return sockets->hot.now < pour->until && pour->generation == sockets->hot.generation
-        && !__atomic_load_n(sockets->hot.distrusted, __ATOMIC_ACQUIRE);
+    return sockets->hot.now < pour->until && holds(&sockets->hot, pour->generation);
 }
 
 /* How much of that has left since this was asked last. */

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ashttpd.accesslog import AccessLog
-from ashttpd.bodies import AT_ONCE_BYTES
+from ashttpd.bodies import AT_ONCE_BYTES, STINT_BYTES
 from ashttpd.cold import COLD, PatientSource
 from ashttpd.engine import (
     PAUSE_SECONDS,
@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 
 # What a peer may ask for ahead while it is being answered; then it is not listened to.
 MAX_WAITING_BYTES: Final = 64 << 10
-# What the ring is given of a body at a time; in between, we look whether its file is still good.
-STINT_BYTES: Final = 8 << 20
 # How long the kernel may take to end what was cancelled; a disk may hold it up.
 CLOSE_SECONDS: Final = 2.0
 
@@ -401,10 +399,10 @@ class Loop:
         assert cursor is not None, "nothing was to be sent"
         if result == -errno.EFAULT:
             log.error("connection closed, the response is cut off: a file was truncated under us")
-        if result <= 0:
+        if result <= 0 and result != -errno.ESTALE:
             self._give_up(client)
             return
-        cursor.advance(result)
+        cursor.advance(max(0, result))
         if not cursor.done:
             self._send(client, cursor)
             return

@@ -65,6 +65,7 @@ struct slot {
     int32_t number;        /* of its plan in the queue, or among the hot ones */
     int32_t map;
     uint32_t asked;        /* the turn that handed out a whole head */
+    uint32_t generation;   /* of hot answers when its send was decided on */
     uint8_t open, mode;
     uint8_t receiving, sending, fetching; /* operations in flight */
     uint8_t told;          /* whether the end of the send is told, whatever it is */

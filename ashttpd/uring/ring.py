@@ -204,7 +204,9 @@ class Ring:
         of its file, and how many bytes behind that will be sent soon. With LAST the socket is
         dropped when all has left. With TELL its end is told by SENT; without TELL only what goes
         wrong is told, by PENDING with its number among those without TELL, then SENT. One send at a
-        time for each socket.
+        time for each socket. A part of a file ends early, with what has left or with -ESTALE, when
+        it is to be looked whether its file may still be sent: in another second, or when `hot` is
+        told to distrust.
 
         With HOT it answers the HEAD that came last on its socket, and is sent to all who ask with
         the same key, without a word: it has to be in the list of `hot`, in their order.

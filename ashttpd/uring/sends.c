@@ -189,6 +189,13 @@ static int32_t *end_populate(ashttpd_ring *ring, int fd, int result, int32_t *ev
     return started(ring, fd, result == -EFAULT ? result : transmit(ring, fd), event);
 }
 
+/* Has somebody look whether what is left may still be sent. */
+static int32_t *look_again(ashttpd_ring *ring, int fd, int32_t *event)
+{
+    ring->slots[fd].rest = 0;
+    return end_send(ring, fd, -ESTALE, event);
+}
+
 /* Goes on with who has waited for room; what has failed, sending tells. */
 static int32_t *end_wait(ashttpd_ring *ring, int fd, int result, int32_t *event)
 {
@@ -196,6 +203,8 @@ static int32_t *end_wait(ashttpd_ring *ring, int fd, int result, int32_t *event)
     slot->roomless = 0;
     if (slot->closing || result < 0)
         return end_send(ring, fd, result < 0 ? result : 0, event);
+    if (!holds(&ring->hot, slot->generation))
+        return look_again(ring, fd, event);
     return started(ring, fd, start_send(ring, fd), event);
 }
 
@@ -209,6 +218,7 @@ static struct slot *describe(ashttpd_ring *ring, int fd, const char *head, int64
     slot->wanted = length;
     slot->before = 0;
     slot->number = number;
+    slot->generation = ring->hot.generation;
     slot->told = (flags & TELL) != 0;
     slot->last = (flags & LAST) != 0;
     slot->hot = (flags & HOT) != 0;
@@ -294,9 +304,13 @@ static int32_t *start_windows(ashttpd_ring *ring, int32_t *event)
         slot->entered = 0;
         if (!is_ours(ring, fd) || !slot->windowless)
             continue;
+        slot->windowless = 0;
+        if (!holds(&ring->hot, slot->generation)) {
+            event = look_again(ring, fd, event);
+            continue;
+        }
         int64_t most = room < WINDOW_BYTES ? room : WINDOW_BYTES;
         int64_t length = slot->rest < most ? slot->rest : most;
-        slot->windowless = 0;
         slot->parts[1].iov_len = (size_t)length;
         slot->rest -= length;
         room -= length;
