@@ -591,3 +591,27 @@ def test_answers_off_the_disk_are_made_few_at_a_time_while_others_ask_for_small_
         loop._answer_late(hurry=False)
     assert answered == clients[1:]
     assert not loop._fetched
+
+
+@pytest.mark.parametrize(
+    ("hurry", "steps"),
+    [(True, [["late"], ["large"], ["late"], ["large"]]), (False, 4 * [["late", "large"]])],
+    ids=["hurry", "leisure"],
+)
+def test_nobody_who_asks_for_a_small_answer_waits_for_late_and_for_large_ones(
+    queue: Queue, file: OpenFile, hurry: bool, steps: list[list[str]]
+) -> None:
+    source, limits = TwoAnswers(file), Limits()
+    loop = Loop(FakeSockets(), source, limits, None, queue, Files(Io.AUTO), lambda *_: None)
+    client = Client(7, Connection(loop._scan, source, limits, 0.0))
+    loop._fetched.append((client, Mock(spec=Late)))
+    loop._large[client] = None
+    done: list[str] = []
+    with (
+        patch.object(loop, "_answer_late", lambda hurry: done.append("late")),
+        patch.object(loop, "_send_large", lambda hurry: done.append("large")),
+    ):
+        for step in steps:
+            done.clear()
+            loop._serve_slow(hurry=hurry)
+            assert done == step

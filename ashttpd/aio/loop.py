@@ -72,6 +72,8 @@ class Loop(Worker):
         self._fetches: dict[Client, Fetch] = {}
         # Those of them that have ended, with what they were for.
         self._fetched: deque[tuple[Client, Late]] = deque()
+        # Whether the last turn answered some of these.
+        self._was_late = False
         # Whose kernel has been told of UNSENT_BYTES.
         self._limited: set[Client] = set()
         sockets.wake_by(queue.eventfd)
@@ -98,11 +100,7 @@ class Loop(Worker):
         if self._has_read or self._queue.waiting:
             self._has_read = False
             self._reap()
-        hurry = self._now.monotonic < self._sockets.last_answer + SMALL_SECONDS
-        if self._fetched:
-            self._answer_late(hurry=hurry)
-        if self._large:
-            self._send_large(hurry=hurry)
+        self._serve_slow(hurry=self._now.monotonic < self._sockets.last_answer + SMALL_SECONDS)
         self._queue.submit()
         self._memory.renew(self._now.second.epoch)
         return has_small
@@ -127,6 +125,18 @@ class Loop(Worker):
                 go_on(client)
         except Exception:
             self._abandon(client)
+
+    def _serve_slow(self, *, hurry: bool) -> None:
+        """Answer who waited for a disk, and send of large bodies; in a hurry one or the other.
+
+        Who asks for small answers is heard between the two.
+        """
+        late = bool(self._fetched) and not (hurry and self._large and self._was_late)
+        if late:
+            self._answer_late(hurry=hurry)
+        if self._large and not (hurry and late):
+            self._send_large(hurry=hurry)
+        self._was_late = late
 
     def _answer_late(self, *, hurry: bool) -> None:
         """Answer those whose answers took something from a disk that has come."""
