@@ -35,9 +35,10 @@ struct pipe {
 
 static void close_pipe(struct pipe *pipe)
 {
-    for (int *end = &pipe->in; end <= &pipe->nowhere; end++)
-        if (*end >= 0)
-            close(*end);
+    const int ends[] = { pipe->in, pipe->out, pipe->nowhere };
+    for (int i = 0; i < 3; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
 }
 
 /* A server does without it where there is none to be had, or a small one only, since its user has too

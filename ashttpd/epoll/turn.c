@@ -158,8 +158,8 @@ int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mod
 void ashttpd_pour(ashttpd_sockets *sockets, int fd, int file, int64_t offset, int64_t length)
 {
     sockets->pours[fd] = (struct pour){ .file = file, .offset = offset, .left = length,
-                                            .until = sockets->hot.now + POUR_MICROSECONDS,
-                                            .generation = sockets->hot.generation };
+                                        .until = sockets->hot.now + POUR_MICROSECONDS,
+                                        .generation = sockets->hot.generation };
 }
 
 /* Whether its file may still be sent. */
