@@ -42,8 +42,8 @@ static int send_head(ashttpd_ring *ring, int fd)
 }
 
 /* The same of a part of a file that is in memory. The ring has no operation for sendfile(2), which
- * costs two thirds of a send from the mapping, or half where the processor's cache is others', too; and
- * a head that leaves before its body wakes the peer sooner. */
+ * costs half to two thirds of a send from the mapping; and a head that leaves before its body wakes the
+ * peer sooner. */
 static int send_file(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
