@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -18,8 +21,8 @@ enum {
     TURN_BYTES = 16 << 20,
     /* What every user may have: pipe(7), pipe-max-size. */
     PIPE_BYTES = 1 << 20,
-    /* Of less, sendfile(2) costs no more. */
-    PIPED_BYTES = 256 << 10,
+    /* Of less, neither a pipe nor a cork costs less. */
+    LARGE_BYTES = 256 << 10,
 };
 
 /* What of large bodies a turn may send: those who ask for small answers wait for it. */
@@ -66,13 +69,9 @@ static void empty_pipe(struct pipe *pipe, ssize_t left)
     }
 }
 
-/* Sends a part of a file as sendfile(2) does, and says the same of it, to a socket that does not block
- * and probably has room for all. What is larger than the pipe, and who takes a part only, goes better
- * without it. */
-static ssize_t send_part(struct pipe *pipe, int fd, int file, off_t offset, size_t length)
+/* Sends a part of a file through the pipe, which has room for it, as sendfile(2) does. */
+static ssize_t send_piped(struct pipe *pipe, int fd, int file, off_t offset, size_t length)
 {
-    if (length < PIPED_BYTES || length > pipe->room)
-        return sendfile(fd, file, &offset, length);
     ssize_t filled = splice(file, &offset, pipe->in, NULL, length, SPLICE_F_NONBLOCK);
     ssize_t sent = 0, n = filled;
     while (sent < filled) {
@@ -85,4 +84,28 @@ static ssize_t send_part(struct pipe *pipe, int fd, int file, off_t offset, size
     empty_pipe(pipe, filled - sent);
     errno = failure;
     return sent ? sent : n;
+}
+
+/* While a socket is given a part, ACKs come for what it was given before, and each would have it send
+ * a segment that is not full yet: a quarter more work with a reader that is fast. Corked, it waits for
+ * the rest of it (tcp(7), TCP_CORK). Other kinds of sockets have no cork. */
+static void set_cork(int fd, int corked)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
+}
+
+/* Sends a part of a file as sendfile(2) does, and says the same of it, to a socket that does not block.
+ * Through the pipe, unless there is none or it is too small, goes what the socket probably has room for:
+ * who takes a part only had better not be sent to that way. */
+static ssize_t send_part(struct pipe *pipe, int fd, int file, off_t offset, size_t length)
+{
+    if (length < LARGE_BYTES)
+        return sendfile(fd, file, &offset, length);
+    set_cork(fd, 1);
+    ssize_t n = pipe && length <= pipe->room ? send_piped(pipe, fd, file, offset, length)
+                                             : sendfile(fd, file, &offset, length);
+    int failure = errno;
+    set_cork(fd, 0);
+    errno = failure;
+    return n;
 }

@@ -24,6 +24,8 @@ from bench.servers import BASELINES, CONTROL, FLOOR, MODELS, PEERS, SERVERS, Ser
 
 # What is measured when nothing is asked for.
 DEFAULT = (*(server.name for server in (*PEERS, *map(ashttpd, MODELS))), FLOOR.name)
+# Of tables that go to a file: all servers fit.
+FILE_COLUMNS = 160
 
 
 # Of all sockets of all servers; it decides what a large body costs.
@@ -131,7 +133,7 @@ def prepare() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     options = parse_arguments(words)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)
     if options.list:
         list_all(console)
         return 0

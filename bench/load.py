@@ -95,6 +95,7 @@ def drive(
     """
     if scenario.download:
         command = [str(site.reader), str(port), str(scenario.connections), str(seconds)]
+        command += ["drop"] if scenario.drop else []
     else:
         lua = site.scratch / "load.lua"
         lua.write_text(script(scenario, etag, first))

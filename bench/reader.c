@@ -1,12 +1,13 @@
 /* Reads large bodies, over and over, and costs little itself.
  *
- *     reader PORT CONNECTIONS SECONDS < REQUESTS
+ *     reader PORT CONNECTIONS SECONDS [drop] < REQUESTS
  *
  * wrk reads 8 KiB at a time, so that with large bodies its own CPU is the limit, whatever the server
  * does. This reads as much at once as a download does, and otherwise does what wrk does: one thread,
  * the next request as soon as an answer is there. Of several requests, each ended by a NUL, it takes
- * one at random every time. It prints, as JSON: whole answers, bytes, and the time. An answer that is
- * not 200 or has no length, or a connection that ends, is an error.
+ * one at random every time. With "drop" it has the kernel drop bodies in place of copying them
+ * (tcp(7), MSG_TRUNC), so that the server is the limit. It prints, as JSON: whole answers, bytes, and
+ * the time. An answer that is not 200 or has no length, or a connection that ends, is an error.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 128 << 10, HEAD_BYTES = 4096, MAX_EVENTS = 256, REQUESTS_BYTES = 64 << 20,
+enum { READ_BYTES = 128 << 10, DROP_BYTES = 1 << 20, PLACES = 64, PLACE_BYTES = 64, HEAD_BYTES = 4096, MAX_EVENTS = 256, REQUESTS_BYTES = 64 << 20,
        MAX_REQUESTS = 1 << 20 };
 
 struct connection {
@@ -36,8 +37,19 @@ struct connection {
 
 static char *requests[MAX_REQUESTS];
 static size_t request_count;
-static char *buffer;
+static char *buffers; /* aligned to a page */
+static int drop;
 static int64_t answers, bytes;
+
+/* xorshift64, by George Marsaglia: the same numbers every time. */
+static uint64_t chance(void)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
 
 static double now(void)
 {
@@ -61,12 +73,7 @@ static void load_requests(void)
 
 static void ask(struct connection *connection)
 {
-    /* xorshift64, by George Marsaglia: the same requests every time. */
-    static uint64_t chance = 0x9e3779b97f4a7c15;
-    chance ^= chance << 13;
-    chance ^= chance >> 7;
-    chance ^= chance << 17;
-    const char *request = requests[chance % request_count];
+    const char *request = requests[chance() % request_count];
     size_t length = strlen(request);
     connection->in_body = 0;
     connection->head_length = 0;
@@ -83,7 +90,7 @@ static int64_t length_of(const char *head)
 }
 
 /* Takes bytes of a head; returns how many of them were of it. */
-static size_t take_head(struct connection *connection, size_t count)
+static size_t take_head(struct connection *connection, const char *buffer, size_t count)
 {
     size_t before = connection->head_length, room = HEAD_BYTES - 1 - before;
     size_t taken = count < room ? count : room;
@@ -104,16 +111,26 @@ static size_t take_head(struct connection *connection, size_t count)
     return (size_t)(end + 4 - connection->head) - before;
 }
 
+static ssize_t receive_some(struct connection *connection, char *buffer)
+{
+    if (drop && connection->in_body)
+        return recv(connection->fd, buffer, DROP_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+    return recv(connection->fd, buffer, drop ? HEAD_BYTES : READ_BYTES, MSG_DONTWAIT);
+}
+
 static void receive(struct connection *connection)
 {
-    ssize_t n = recv(connection->fd, buffer, READ_BYTES, MSG_DONTWAIT);
+    /* Some processors take twice as long to copy to where the offset in a page is just behind that of
+     * the source. Whom that strikes is chance: so it is another place every time. */
+    char *buffer = buffers + chance() % PLACES * PLACE_BYTES;
+    ssize_t n = receive_some(connection, buffer);
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0)
         errx(1, "the connection ended: %s", n ? strerror(errno) : "closed");
     bytes += n;
     if (!connection->in_body)
-        n -= (ssize_t)take_head(connection, (size_t)n);
+        n -= (ssize_t)take_head(connection, buffer, (size_t)n);
     connection->left -= n;
     if (!connection->in_body || connection->left > 0)
         return;
@@ -125,15 +142,16 @@ static void receive(struct connection *connection)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
-        errx(2, "usage: reader PORT CONNECTIONS SECONDS < REQUESTS");
+    drop = argc == 5 && !strcmp(argv[4], "drop");
+    if (argc != 4 + drop)
+        errx(2, "usage: reader PORT CONNECTIONS SECONDS [drop] < REQUESTS");
     int count = atoi(argv[2]), epoll = epoll_create1(EPOLL_CLOEXEC);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct connection *connections = calloc((size_t)count, sizeof *connections);
-    buffer = malloc(READ_BYTES);
+    buffers = aligned_alloc(PLACES * PLACE_BYTES, PLACES * PLACE_BYTES + READ_BYTES);
     load_requests();
-    if (epoll < 0 || !connections || !buffer)
+    if (epoll < 0 || !connections || !buffers)
         err(1, "setup");
     double start = now(), stop = start + atof(argv[3]);
     for (struct connection *c = connections; c < connections + count; c++) {

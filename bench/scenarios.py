@@ -59,6 +59,8 @@ class Scenario:
     bulk: bool = False
     # Bodies that wrk would be slower to read than a server to send: reader.c reads them.
     download: bool = False
+    # The reader copies nothing, so that the server is the limit.
+    drop: bool = False
     goals: Goals = field(default_factory=lambda: MIDDLE)
 
 
@@ -92,6 +94,24 @@ SCENARIOS = (
         connections=8,
         bulk=True,
         download=True,
+        goals=HUGE,
+    ),
+    Scenario(
+        "1m-drop",
+        "a 1 MiB body that its reader does not copy",
+        target="/1m.bin",
+        bulk=True,
+        download=True,
+        drop=True,
+    ),
+    Scenario(
+        "100m-drop",
+        "a 100 MiB body that its reader does not copy, 8 connections",
+        target="/100m.bin",
+        connections=8,
+        bulk=True,
+        download=True,
+        drop=True,
         goals=HUGE,
     ),
     Scenario(

@@ -289,9 +289,9 @@ static int64_t send_window(ashttpd_sockets *sockets, int fd, int64_t most, int32
     ssize_t n = 0;
     int failed = 0;
     if (pour->left && is_trusted(sockets, pour)) {
-        off_t offset = pour->offset;
         most = most < WINDOW_BYTES ? most : WINDOW_BYTES;
-        n = sendfile(fd, pour->file, &offset, (size_t)(pour->left < most ? pour->left : most));
+        n = send_part(NULL, fd, pour->file, pour->offset,
+                      (size_t)(pour->left < most ? pour->left : most));
         failed = n == 0 || (n < 0 && errno != EAGAIN);
         n = n < 0 ? 0 : n;
         pour->offset += n;

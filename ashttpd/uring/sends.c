@@ -53,8 +53,7 @@ static int send_file(ashttpd_ring *ring, int fd)
     if (ioctl(fd, FIONBIO, &dont_block) < 0)
         return -errno;
     /* Who is told waited for room before, or will: it takes less than that. */
-    ssize_t n = slot->told ? sendfile(fd, file, &offset, length)
-                           : send_part(&ring->pipe, fd, file, offset, length);
+    ssize_t n = send_part(slot->told ? NULL : &ring->pipe, fd, file, offset, length);
     int failure = n > 0 ? 0 : n == 0 ? EFAULT : errno;
     ioctl(fd, FIONBIO, &block);
     if (n > 0)
