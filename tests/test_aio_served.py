@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ashttpd.aio.loop import UNSENT_BYTES
-from ashttpd.aio.queue import BUFFER_BYTES, cached_pages
+from ashttpd.aio.queue import BUFFER_BYTES
 from tests.conftest import NOT_COMPILED, lack_of_aio, lack_of_direct
+from tests.pagecache import cached, forget
 from tests.seccomp import refusing
 from tests.servers import (
     PROGRAM,
@@ -100,26 +101,6 @@ def site(tmp_path: Path, vhosts: Path, content: Mapping[str, bytes]) -> Path:
     put(vhosts, "site.example", webroot)
     forget(webroot)
     return webroot
-
-
-def forget(webroot: Path) -> None:
-    """Have the kernel forget a file."""
-    fd = os.open(webroot, os.O_RDONLY)
-    os.fsync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
-
-
-def cached(webroot: Path) -> int:
-    """How many bytes of a file are in the kernel's memory."""
-    fd = os.open(webroot, os.O_RDONLY)
-    try:
-        return cached_pages(fd, 0, webroot.stat().st_size) * os.sysconf("SC_PAGESIZE")
-    except OSError as error:
-        skip_for_lack(f"cachestat: {error}")
-        raise
-    finally:
-        os.close(fd)
 
 
 def offset_of(webroot: Path, body: bytes) -> int:

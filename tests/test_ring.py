@@ -24,12 +24,16 @@ from ashttpd.uring.ring import (
     SetupFlag,
 )
 from fuzz.fakes import EPOCH
+from tests.pagecache import cached, forget, lack_of_huge_pages, mapped_huge
 from tests.rings import Backed, MakeFile, MakeRing, read_all, reset
-from tests.servers import request
+from tests.servers import request, skip_for_lack
 
 MANY = 40
 # What of large bodies is sent in a turn; the number is bodies.c's.
 TURN_BYTES = 16 << 20
+# What is brought in at a time, and of what is left of a large body; the numbers are ring.h's.
+CHUNK_BYTES = 128 << 10
+HUGE_BYTES = 2 << 20
 # More than the kernel keeps for a peer that reads nothing.
 LARGE = bytes(32 << 20)
 
@@ -233,8 +237,7 @@ def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
 ) -> None:
     content = os.urandom(400_000)
     file = backed(content)
-    os.fsync(file.fd)
-    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    forget(file.path)
     driver = make_ring()
     client, fd = driver.accept()
     with client:
@@ -242,6 +245,35 @@ def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(
         driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
         driver.until(lambda: driver.of(Kind.SENT, fd) == [len(content)])
         assert read_all(client, len(content)) == content
+
+
+def test_of_a_large_body_huge_pages_are_brought_in(make_ring: MakeRing, backed: MakeFile) -> None:
+    content = os.urandom(4 * HUGE_BYTES)
+    file = backed(content)
+    if lack := lack_of_huge_pages(Path(file.path)):
+        skip_for_lack(lack)
+    driver = make_ring()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, 0, len(content), 0])
+        assert driver.receive(client, len(content)) == content
+        assert mapped_huge(file.path) >= HUGE_BYTES
+
+
+def test_of_a_small_body_only_what_is_around_it_is_brought_in(
+    make_ring: MakeRing, backed: MakeFile
+) -> None:
+    content = os.urandom(4 * HUGE_BYTES)
+    file = backed(content)
+    forget(file.path)
+    driver = make_ring()
+    client, fd = driver.accept()
+    with client:
+        number = driver.ring.map_file(file)
+        driver.turn([fd | WITH_BODY | TELL, 0, 0, number, HUGE_BYTES + 5000, 600, 0])
+        assert driver.receive(client, 600) == content[HUGE_BYTES + 5000 :][:600]
+        assert cached(file.path) == CHUNK_BYTES
 
 
 def test_what_is_larger_than_a_window_comes_whole_and_is_told_once(
@@ -412,8 +444,7 @@ def test_a_part_that_is_not_of_the_file_is_not_sent(make_ring: MakeRing, backed:
 
 def test_what_is_fetched_is_in_memory_then(make_ring: MakeRing, backed: MakeFile) -> None:
     file = backed(os.urandom(100_000))
-    os.fsync(file.fd)
-    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    forget(file.path)
     driver = make_ring()
     client, fd = driver.accept()
     with client:

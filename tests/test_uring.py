@@ -13,6 +13,7 @@ from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.sites import Watch
 from ashttpd.uring.engine import UringEngine
+from tests.pagecache import forget
 from tests.servers import Client, eventually, put, request, skip_for_lack
 
 PEERS = 600
@@ -105,14 +106,6 @@ def test_who_asks_for_more_than_it_takes_is_not_listened_to(
         assert waiting.waiting_bytes < 8 << 20
 
 
-def cool(path: Path) -> None:
-    """Drop a file from the page cache, where it can be dropped."""
-    fd = os.open(path, os.O_RDONLY)
-    os.fsync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
-
-
 @pytest.fixture
 def cold_site(site_webroot: Path, tmp_path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
     webroot = tmp_path / "copy.webroot"
@@ -121,7 +114,7 @@ def cold_site(site_webroot: Path, tmp_path: Path) -> Iterator[tuple[int, Callabl
     vhosts.mkdir()
     put(vhosts, "site.example", webroot)
     with serving_here(vhosts) as (_engine, port):
-        yield port, lambda: cool(webroot)
+        yield port, lambda: forget(webroot)
 
 
 def test_what_is_cold_is_answered_as_what_is_hot(

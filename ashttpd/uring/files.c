@@ -14,6 +14,9 @@ int ashttpd_ring_map(ashttpd_ring *ring, int file)
     void *start = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, file, 0);
     if (start == MAP_FAILED)
         return -errno;
+    /* What a fault brings in is in huge pages then, which large bodies cost less from; populate() sees
+     * to it that only they fault. Where there are none, it is small ones. */
+    madvise(start, (size_t)status.st_size, MADV_HUGEPAGE);
     memset(map, 0, sizeof *map);
     map->seen = calloc(chunks, sizeof *map->seen);
     if (!map->seen) {
@@ -97,26 +100,34 @@ static int is_warm(ashttpd_ring *ring, struct map *map, int64_t offset, int64_t 
     return 1;
 }
 
+/* Says that a part of a file is needed, by an entry that the next one is linked to. */
+static int advise(ashttpd_ring *ring, char *start, int64_t length)
+{
+    /* Two that are linked have to be submitted together. */
+    if (io_uring_sq_space_left(&ring->uring) < 2)
+        io_uring_submit(&ring->uring);
+    struct io_uring_sqe *entry = PREPARE(ring, tag(OP_ADVICE, 0), io_uring_prep_madvise, start,
+                                         (uint32_t)length, MADV_WILLNEED);
+    if (!entry)
+        return -EAGAIN;
+    entry->flags |= IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS;
+    return 0;
+}
+
 /* Has a worker of the kernel bring in, and map in, the chunks around a part of a file, and begin to
- * read what comes behind it. Faults alone would have what lies around each of them read too, which
- * can be megabytes for a page: so first it is said what is needed. */
+ * read what comes behind it. Faults have huge pages read, one to wait for and the one behind it. Where
+ * less is needed, that is said first: it is read in small pages, and nothing faults. */
 static int populate(ashttpd_ring *ring, struct map *map, int64_t offset, int64_t length,
                     int64_t behind, uint64_t data)
 {
     int64_t start = offset / CHUNK_BYTES * CHUNK_BYTES;
     int64_t stop = chunk_stop(map, (offset + length - 1) / CHUNK_BYTES);
-    int64_t needed = offset + length + (behind < AHEAD_BYTES ? behind : AHEAD_BYTES);
-    if (needed < stop)
-        needed = stop;
-    /* Two that are linked have to be submitted together. */
-    if (io_uring_sq_space_left(&ring->uring) < 2)
-        io_uring_submit(&ring->uring);
-    struct io_uring_sqe *entry = PREPARE(ring, tag(OP_ADVICE, 0), io_uring_prep_madvise,
-                                         map->start + start, (uint32_t)(needed - start),
-                                         MADV_WILLNEED);
-    if (!entry)
-        return -EAGAIN;
-    entry->flags |= IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS;
+    int64_t needed = offset + length + behind;
+    if (needed - start < HUGE_BYTES) {
+        int result = advise(ring, map->start + start, (needed > stop ? needed : stop) - start);
+        if (result)
+            return result;
+    }
     if (!PREPARE(ring, data, io_uring_prep_madvise, map->start + start, (uint32_t)(stop - start),
                  MADV_POPULATE_READ))
         return -EAGAIN;

@@ -44,8 +44,8 @@ enum {
     CHUNK_BYTES = 128 << 10,
     /* Page tables cost memory, too: with so many chunks of a file mapped in, all are let go. */
     MAX_CHUNKS = 8192,
-    /* What is read ahead of a large body, so that the disk works while the socket does. */
-    AHEAD_BYTES = 2 << 20,
+    /* A huge page; what is left of a body that has so much is brought in by them. */
+    HUGE_BYTES = 2 << 20,
     /* Of a body up to here the whole is sent without waiting for a turn. */
     SMALL_BYTES = 64 << 10,
     MAX_MAPS = 1 << 16,
