@@ -69,6 +69,13 @@ static void empty_pipe(struct pipe *pipe, ssize_t left)
     }
 }
 
+/* With MSG_MORE a head waits for its body: one segment less, and a tenth less to do for 100 KiB. Of
+ * large ones so little is to be gained that the peer had better be told at once. */
+static int flag_of_head(size_t body_length)
+{
+    return body_length && body_length < LARGE_BYTES ? MSG_MORE : 0;
+}
+
 /* Sends a part of a file through the pipe, which has room for it, as sendfile(2) does. */
 static ssize_t send_piped(struct pipe *pipe, int fd, int file, off_t offset, size_t length)
 {

@@ -187,11 +187,11 @@ static int32_t *put_event(int32_t *event, int kind, int fd, int32_t start, int32
 }
 
 /* Sends bytes, then perhaps a part of a file, until the socket takes no more. Returns how much left,
- * or -errno if nothing did. No MSG_MORE: a head of its own is cheaper than a body off its pages. */
+ * or -errno if nothing did. */
 static ssize_t send_one(ashttpd_sockets *sockets, int fd, const char *data, size_t length, int file,
                         off_t offset, size_t file_length)
 {
-    ssize_t n = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL | flag_of_head(file_length));
     if (n < 0)
         return -errno;
     if ((size_t)n == length && file_length) {

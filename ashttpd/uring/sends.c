@@ -34,7 +34,8 @@ static int send_head(ashttpd_ring *ring, int fd)
 {
     struct slot *slot = &ring->slots[fd];
     struct iovec *head = &slot->parts[0];
-    ssize_t n = send(fd, head->iov_base, head->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = send(fd, head->iov_base, head->iov_len,
+                     MSG_DONTWAIT | MSG_NOSIGNAL | flag_of_head(slot->parts[1].iov_len));
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;
     advance(slot, head, n);
