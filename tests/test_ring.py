@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -289,6 +290,12 @@ def test_what_is_larger_than_a_window_comes_whole_and_is_told_once(
         driver.turn([fd | WITH_BODY | TELL, id(head), 4, number, 777, tail, 0])
         assert driver.receive(client, 4 + tail) == head + content[777:]
         driver.until(lambda: driver.of(Kind.SENT, fd) == [4 + tail])
+
+
+def data_segments_to(client: socket.socket) -> int:
+    """Return how many segments with data came: tcpi_data_segs_in of linux/tcp.h."""
+    info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 156)
+    return int.from_bytes(info[152:156], sys.byteorder)
 
 
 def has_something(client: socket.socket) -> bool:
@@ -590,3 +597,25 @@ def test_sends_whose_ends_are_told_behind_hundreds_of_newcomers_are_pending_unti
         assert set(pending) <= set(answered)
         driver.until(lambda: all(driver.of(Kind.SENT, fd) == [len(answer)] for fd in pending))
         driver.until(lambda: len(driver.keys) == len(clients))
+
+
+def test_a_head_leaves_with_its_body_unless_that_is_large(
+    make_ring: MakeRing, backed: MakeFile
+) -> None:
+    content = os.urandom(100 << 10)
+    file = backed(content)  # whose map lives as long as it does
+    head = b"head"
+    driver = make_ring()
+    number = driver.ring.map_file(file)
+    client, fd = driver.accept()
+    counts = []
+    with client:
+        for _ in range(20):
+            before = data_segments_to(client)
+            driver.turn([fd | WITH_BODY | TELL, id(head), 4, number, 0, len(content), 0])
+            assert driver.receive(client, 4 + len(content)) == head + content
+            counts.append(data_segments_to(client) - before)
+        with socket.socket(fileno=os.dup(fd)) as near:
+            size = near.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    # Segments are small at first.
+    assert min(counts) == -(-(4 + len(content)) // size), counts
