@@ -24,8 +24,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 128 << 10, DROP_BYTES = 1 << 20, PLACES = 64, PLACE_BYTES = 64, HEAD_BYTES = 4096, MAX_EVENTS = 256, REQUESTS_BYTES = 64 << 20,
-       MAX_REQUESTS = 1 << 20 };
+enum {
+    READ_BYTES = 128 << 10,
+    DROP_BYTES = 1 << 20,
+    /* Where in a page it reads to. */
+    PLACES = 64,
+    PLACE_BYTES = 64,
+    HEAD_BYTES = 4096,
+    MAX_EVENTS = 256,
+    REQUESTS_BYTES = 64 << 20,
+    MAX_REQUESTS = 1 << 20,
+};
 
 struct connection {
     int fd;

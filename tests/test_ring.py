@@ -599,7 +599,7 @@ def test_sends_whose_ends_are_told_behind_hundreds_of_newcomers_are_pending_unti
         driver.until(lambda: len(driver.keys) == len(clients))
 
 
-def test_a_head_leaves_with_its_body_unless_that_is_large(
+def test_a_head_leaves_in_one_segment_with_the_beginning_of_its_body(
     make_ring: MakeRing, backed: MakeFile
 ) -> None:
     content = os.urandom(100 << 10)
