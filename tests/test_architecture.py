@@ -13,7 +13,7 @@ ENGINES = ("ashttpd.threads", "ashttpd.uring", "ashttpd.aio")
 BELOW_ENGINES = (
     *("ashttpd.http", "ashttpd.webroot"),
     *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
-    *("ashttpd.bodies", "ashttpd.cold", "ashttpd.epoll", "ashttpd.hot"),
+    *("ashttpd.bodies", "ashttpd.cold", "ashttpd.complaints", "ashttpd.epoll", "ashttpd.hot"),
 )
 # What `http` must do without: it decides, and others act.
 WORLDLY = {
@@ -145,8 +145,8 @@ def test_only_the_scan_touches_its_compiled_module() -> None:
 
 def test_the_core_does_not_know_who_wires_it() -> None:
     upper = ("ashttpd.cli", "ashttpd.supervisor", "ashttpd.server", "ashttpd.config", *ENGINES)
-    modules = ("answers", "cold", "sites", "accesslog", "engine", "listen", "admission")
-    for module in (f"ashttpd.{name}" for name in modules):
+    modules = ("answers", "cold", "sites", "accesslog", "engine", "listen")
+    for module in (f"ashttpd.{name}" for name in (*modules, "admission", "complaints")):
         assert not {name for name in ours(MODULES[module]) if within(name, *upper)}
 
 
