@@ -14,10 +14,11 @@ from typing import Final, Protocol
 from ashttpd.http.answer import Answer
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
-from ashttpd.http.negotiate import choose_variant
+from ashttpd.http.negotiate import acceptable_variants
 from ashttpd.http.plan import Extent, Plan
 from ashttpd.http.request import Request, parse_key
 from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
+from ashttpd.http.selection import Selection, select
 from ashttpd.http.target import parse_path, split_target
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -152,7 +153,7 @@ def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answ
     if resource.status >= HTTPStatus.BAD_REQUEST:
         # Such a record has no body: pages of errors are found in one way, whoever says the status.
         raise HTTPError(resource.status, "the site says so")
-    found = _choose(webroot, resource, request)
+    found = _represent(webroot, resource, select(request, resource, now))
     answer = respond(request, found, now)
     _inline_body(answer, webroot, found)
     # A date in the future is none, so the answer is another one once it has come.
@@ -169,7 +170,8 @@ def _respond_error(
         resource = webroot.error_page(error.status, _place_of(request.target))
         if resource is None:
             return respond_error(request, error), True
-        page = _choose(webroot, resource, request)
+        variant = acceptable_variants(resource, request.accept, request.accept_encoding)[0]
+        page = _represent(webroot, resource, Selection(variant))
         answer = respond_error(request, error, page)
         _inline_body(answer, webroot, page)
         return answer, True
@@ -187,9 +189,8 @@ def _place_of(target: bytes) -> bytes:
         return b"/"
 
 
-def _choose(webroot: Webroot, resource: Resource, request: Request) -> Representation:
-    variant = choose_variant(resource, request.accept, request.accept_encoding)
-    return Representation(resource, variant, webroot.head_block(variant), webroot)
+def _represent(webroot: Webroot, resource: Resource, selection: Selection) -> Representation:
+    return Representation(resource, selection, webroot.head_block(selection.variant), webroot)
 
 
 def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:

@@ -1,4 +1,4 @@
-"""Programs that people fetch files with: curl, wget and zsync, each with what it does best."""
+"""What people fetch files with: curl, wget, zsync and fsspec, each with what it does best."""
 
 import email
 import email.policy
@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +165,34 @@ def test_curl_resumes_a_broken_download(base: str, broken: Path, log: Logged) ->
     curl(broken.parent, "-C", "-", "-A", "resume", "-o", "large.bin", f"{base}/large.bin")
     assert broken.read_bytes() == LARGE
     assert log.wait_for("resume", 1) == [("GET", "206", len(LARGE) - have)]
+
+
+def test_curl_resumes_a_text_while_it_accepts_codings(base: str, tmp_path: Path) -> None:
+    text = CONTENT["text.txt"]
+    copy = tmp_path / "text.txt"
+    # Longer than any copy is; shorter than every one of them.
+    for have in (len(text) // 2, len(text) - 1, 100):
+        copy.write_bytes(text[:have])
+        curl(tmp_path, "--compressed", "-C", "-", "-o", copy.name, f"{base}/text.txt")
+        assert copy.read_bytes() == text
+
+
+# Asks for the length with HEAD and identity, and for parts with gzip and deflate.
+_FSSPEC: Final = """
+import sys, fsspec
+with fsspec.open(sys.argv[1], block_size=1000, cache_type="none") as file:
+    for place in sys.argv[2:]:
+        file.seek(int(place))
+        sys.stdout.buffer.write(file.read(500))
+"""
+
+
+def test_fsspec_reads_a_text_with_copies_at_every_place(base: str, tmp_path: Path) -> None:
+    text = CONTENT["text.txt"]
+    places = range(0, len(text), 4_000)
+    url = f"{base}/text.txt"
+    done = run(sys.executable, "-c", _FSSPEC, url, *map(str, places), cwd=tmp_path)
+    assert done.stdout == b"".join(text[place : place + 500] for place in places)
 
 
 def test_wget_resumes_a_broken_download_and_leaves_a_whole_one_alone(

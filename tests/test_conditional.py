@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from ashttpd.http.conditional import Validators, allows_range, check, find_match
+from ashttpd.http.conditional import Validators, check, find_match
 from ashttpd.http.request import Request
 
 TAGS: Final = Validators(b'"a"', (b'"b"',))
@@ -96,16 +96,3 @@ def test_preconditions_are_asked_in_their_order(request_: Request, status: HTTPS
 )
 def test_dates_are_ignored_where_none_is_known(request_: Request) -> None:
     assert check(request_, TAGS, NOW)[0] == OK
-
-
-@pytest.mark.parametrize("field", [None, b'"a"', DATE, b"Sun Nov  6 08:49:37 1994"])
-def test_a_range_is_allowed_without_if_range_and_with_the_same_tag_or_date(
-    field: bytes | None,
-) -> None:
-    assert allows_range(field, DATED, NOW)
-
-
-@pytest.mark.parametrize("field", [b"", b'W/"a"', b'"b"', b'"a", "a"', b"*", EARLIER, LATER])
-def test_a_range_is_not_allowed_beside_any_other_if_range(field: bytes) -> None:
-    assert not allows_range(field, DATED, NOW)
-    assert not allows_range(DATE, TAGS, NOW)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ashttpd.http.negotiate import choose_variant, quality
+from ashttpd.http.negotiate import acceptable_variants, quality
 from ashttpd.webroot.resource import Resource, Variant
 
 HTML = "text/html; charset=utf-8"
@@ -11,6 +11,12 @@ JSON = "application/json"
 
 def variant(media_type: str, coding: str = "identity", length: int = 0) -> Variant:
     return Variant(0, 0, length, 0, 0, 0, media_type, coding, bytes(32), bytes(32))
+
+
+def choose_variant(
+    resource: Resource, accept: bytes | None, accept_encoding: bytes | None
+) -> Variant:
+    return acceptable_variants(resource, accept, accept_encoding)[0]
 
 
 def resource(*variants: Variant) -> Resource:
@@ -132,6 +138,33 @@ def test_the_coding_with_the_highest_weight_is_chosen_and_the_shortest_of_equals
     accept_encoding: bytes | None, coding: str
 ) -> None:
     assert choose_variant(PAGE, None, accept_encoding).coding == coding
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "codings"),
+    [
+        (None, ["identity"]),
+        (b"", ["identity"]),
+        (b"nonsense", ["identity"]),
+        (b"gzip", ["gzip", "identity"]),
+        (b"x-gzip, br;q=0.1", ["gzip", "br", "identity"]),
+        (b"gzip;q=0", ["identity"]),
+        (b"gzip;q=0, *", ["br", "zstd", "identity"]),
+        (b"*", ["br", "zstd", "gzip", "identity"]),
+        (b"identity, br;q=0.5", ["identity", "br"]),
+        (b"identity;q=0, gzip", ["gzip"]),
+        (b"gzip, *;q=0", ["gzip"]),
+        (b"gzip, identity;q=0.1, *;q=0", ["gzip", "identity"]),
+        # Accepts nothing that there is.
+        (b"identity;q=0, deflate", ["identity"]),
+        (b"*;q=0", ["identity"]),
+    ],
+)
+def test_what_is_not_encoded_is_acceptable_unless_it_is_excluded(
+    accept_encoding: bytes | None, codings: list[str]
+) -> None:
+    found = acceptable_variants(PAGE, None, accept_encoding)
+    assert [variant.coding for variant in found] == codings
 
 
 def test_the_media_type_is_chosen_first_and_its_codings_are_its_own() -> None:

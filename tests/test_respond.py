@@ -20,6 +20,7 @@ from ashttpd.http.respond import (
     respond_without_site,
 )
 from ashttpd.http.respond import respond as respond_at
+from ashttpd.http.selection import Selection, select
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 from fuzz.fakes import FakeFile
 
@@ -52,17 +53,23 @@ def variant_of(
     )
 
 
-FOUND = Representation(
-    Resource(b"/", 200, False, b"", None, (variant_of(DIGEST),)), variant_of(DIGEST), BLOCK, FILE
-)
+def found_of(*variants: Variant) -> Representation:
+    """Return what a site has of these variants, the first of which is selected."""
+    resource = Resource(b"/", 200, False, b"", None, variants)
+    return Representation(resource, Selection(variants[0]), BLOCK, FILE)
+
+
+FOUND = found_of(variant_of(DIGEST))
 MOVED = replace(
     FOUND, resource=replace(FOUND.resource, status=301, keep_query=True, location=b"/x/")
 )
 
 
 def respond(request: Request, found: Representation) -> Answer:
+    """Return the answer to a request with what it selects of the resource."""
+    selected = replace(found, selection=select(request, found.resource, SECOND.epoch))
     try:
-        return respond_at(request, found, SECOND.epoch)
+        return respond_at(request, selected, SECOND.epoch)
     except HTTPError as error:
         return respond_error(request, error)
 
@@ -103,7 +110,7 @@ def test_a_get_is_answered_with_200_and_the_head_block_as_it_is() -> None:
 
 
 def test_an_empty_body_has_no_extent() -> None:
-    found = replace(FOUND, variant=variant_of(DIGEST, 0))
+    found = found_of(variant_of(DIGEST, 0))
     assert respond(GET, found).body == ()
 
 
@@ -115,6 +122,9 @@ def test_a_304_carries_date_and_validators_and_nothing_else(method: bytes, match
     assert (answer.body, content_of(answer), answer.body_size) == ((), b"", 0)
 
 
+# What is not encoded is preferred, and gzip accepted.
+GZIP_TOO = replace(GET, accept_encoding=b"identity, gzip;q=0.5")
+TWO_COPIES = found_of(variant_of(DIGEST), variant_of(OTHER_DIGEST, coding="gzip"))
 DATED = replace(FOUND, resource=replace(FOUND.resource, modified=SECOND.epoch))
 LAST_MODIFIED: Final = b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -143,10 +153,8 @@ def test_a_digest_is_told_to_who_wants_one_with_200_206_304_and_to_head() -> Non
 
 
 def test_the_digest_of_a_304_is_that_of_the_variant_whose_tag_it_tells() -> None:
-    packed = variant_of(OTHER_DIGEST, coding="gzip")
-    found = replace(FOUND, resource=replace(FOUND.resource, variants=(FOUND.variant, packed)))
-    request_ = replace(GET, if_none_match=OTHER_TAG, want_repr_digest=b"sha-256=1")
-    lines = lines_of(respond(request_, found))
+    request_ = replace(GZIP_TOO, if_none_match=OTHER_TAG, want_repr_digest=b"sha-256=1")
+    lines = lines_of(respond(request_, TWO_COPIES))
     assert repr_digest(OTHER_DIGEST).strip() in lines
     assert b"ETag: " + OTHER_TAG in lines
 
@@ -183,18 +191,17 @@ def test_another_tag_is_answered_with_200(field: bytes) -> None:
     assert respond(replace(GET, if_none_match=field), FOUND).status == 200
 
 
-def test_the_tag_of_another_coding_is_answered_with_304_and_that_tag() -> None:
-    packed = variant_of(OTHER_DIGEST, coding="gzip")
-    found = replace(FOUND, resource=replace(FOUND.resource, variants=(FOUND.variant, packed)))
-    answer = respond(replace(GET, if_none_match=OTHER_TAG), found)
+def test_the_tag_of_another_coding_that_is_accepted_is_answered_with_304_and_that_tag() -> None:
+    answer = respond(replace(GZIP_TOO, if_none_match=OTHER_TAG), TWO_COPIES)
     assert lines_of(answer)[1:] == [DATE, b"ETag: " + OTHER_TAG, b"Vary: Accept"]
 
 
 def test_the_tag_of_another_media_type_is_answered_with_200() -> None:
     # A cache would take a 304 for leave to answer with the HTML that it has, not with JSON.
     json = variant_of(OTHER_DIGEST, media_type="application/json")
-    found = replace(FOUND, resource=replace(FOUND.resource, variants=(json, FOUND.variant)))
-    assert respond(replace(GET, if_none_match=OTHER_TAG), found).status == 200
+    found = found_of(json, variant_of(DIGEST))
+    html = replace(GET, accept=b"text/plain", if_none_match=OTHER_TAG)
+    assert respond(html, found).status == 200
 
 
 @pytest.mark.parametrize("if_range", [None, TAG])
@@ -233,7 +240,7 @@ def test_a_range_that_does_not_count_is_answered_as_if_it_were_not_there(
 
 
 def test_several_parts_are_sent_each_under_its_own_head() -> None:
-    found = replace(FOUND, variant=variant_of(DIGEST, 1000))
+    found = found_of(variant_of(DIGEST, 1000))
     answer = respond(replace(GET, range=b"bytes=900-, 2-4"), found)
     boundary = DIGEST[:16].hex().encode()
     first = b"\r\n--%b\r\nContent-Type: text/plain\r\nContent-Range: bytes 900-999/1000\r\n\r\n"
@@ -360,7 +367,7 @@ def test_a_path_is_for_the_site_to_answer(method: bytes) -> None:
         FOUND,
         MOVED,
         replace(FOUND, resource=replace(FOUND.resource, status=203)),
-        replace(FOUND, variant=variant_of(DIGEST, 0)),
+        found_of(variant_of(DIGEST, 0)),
     ],
 )
 def test_head_equals_the_head_of_get_byte_for_byte(found: Representation) -> None:
@@ -431,7 +438,8 @@ def test_of_a_page_of_the_site_nothing_is_told_that_a_cache_would_keep_it_by() -
     variant = replace(
         FOUND.variant, validators_length=len(validators), fields_length=len(fields), coding="br"
     )
-    page = replace(FOUND, variant=variant, head_block=fields + b"Content-Length: 10\r\n\r\n")
+    block = fields + b"Content-Length: 10\r\n\r\n"
+    page = replace(FOUND, selection=Selection(variant), head_block=block)
     assert lines_of(respond_error(GET, ERROR, page))[2:] == [
         b"Allow: GET",
         b"Vary: Accept",

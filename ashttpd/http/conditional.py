@@ -13,8 +13,8 @@ from ashttpd.http.request import Request
 class Validators:
     """What a representation is told by.
 
-    `tag` is its strong entity tag, `others` those of its other codings; `modified` is in seconds
-    since the epoch, or None where it is not known.
+    `tag` is its strong entity tag; `others` are those of what the client may use in its place;
+    `modified` is in seconds since the epoch, or None where it is not known.
     """
 
     tag: bytes
@@ -39,16 +39,22 @@ def find_match(if_none_match: bytes, validators: Validators) -> bytes | None:
     return next((tag for tag in (validators.tag, *validators.others) if tag in named), None)
 
 
+def matches_strongly(if_match: bytes, tag: bytes) -> bool:
+    """Tell whether an If-Match names a strong entity tag; a malformed one matches nothing.
+
+    `*` matches every tag (RFC 9110 section 13.1.1).
+    """
+    return if_match == b"*" or tag in _tags_of(if_match, weak=False)
+
+
 def _fails(request: Request, validators: Validators, now: int) -> bool:
     """Tell whether the client wants nothing done (RFC 9110 sections 13.1.1 and 13.1.4).
 
     If-Match compares strongly, and with what would be sent: a client that goes on with a part of
-    one coding must not get a part of another. A malformed one matches nothing.
+    one coding must not get a part of another.
     """
     if request.if_match is not None:
-        if request.if_match == b"*":
-            return False
-        return validators.tag not in _tags_of(request.if_match, weak=False)
+        return not matches_strongly(request.if_match, validators.tag)
     if request.if_unmodified_since is None or validators.modified is None:
         return False
     date = parse_date(request.if_unmodified_since, now)
@@ -76,13 +82,3 @@ def check(request: Request, validators: Validators, now: int) -> tuple[HTTPStatu
     elif _is_unmodified(request, validators, now):
         return HTTPStatus.NOT_MODIFIED, validators.tag
     return HTTPStatus.OK, validators.tag
-
-
-def allows_range(if_range: bytes | None, validators: Validators, now: int) -> bool:
-    """Tell whether a Range may be honoured beside this If-Range (RFC 9110 section 13.1.5).
-
-    The strong entity tag of what would be sent allows it, and so does exactly its date.
-    """
-    if if_range is None or if_range == validators.tag:
-        return True
-    return validators.modified is not None and parse_date(if_range, now) == validators.modified

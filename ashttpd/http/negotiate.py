@@ -1,6 +1,6 @@
 """Choosing among the variants of a resource what a request prefers (RFC 9110 section 12)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ashttpd.http.grammar import CODING_PREFERENCE, MEDIA_RANGE, WEIGHT, elements_of
@@ -8,8 +8,8 @@ from ashttpd.webroot.resource import IDENTITY, Resource, Variant
 
 # RFC 9110 section 8.4.1.3
 _ALIASES: Final = {"x-gzip": "gzip"}
-# Less than any weight that a field can give, for what is sent where nothing else is acceptable.
-_LAST_RESORT: Final = 0.0001
+# Less than any weight that a field can give: not named, so acceptable, but not asked for either.
+_UNNAMED: Final = 0.0001
 
 
 def quality(accept: bytes, media_type: str) -> float:
@@ -44,23 +44,23 @@ def coding_weights(accept_encoding: bytes | None) -> Mapping[str, float]:
 
 
 def _coding_weight(weights: Mapping[str, float], coding: str) -> float:
-    """Return what a coding weighs (RFC 9110 section 12.5.3)."""
-    weight = weights.get(coding, weights.get("*", 0.0))
-    return max(weight, _LAST_RESORT) if coding == IDENTITY else weight
+    """Return what a coding weighs; 0 is not acceptable (RFC 9110 section 12.5.3)."""
+    return weights.get(coding, weights.get("*", _UNNAMED if coding == IDENTITY else 0.0))
 
 
-def choose_variant(
+def acceptable_variants(
     resource: Resource, accept: bytes | None, accept_encoding: bytes | None
-) -> Variant:
-    """Return the variant to send: of the preferred media type, in the preferred coding.
+) -> Sequence[Variant]:
+    """Return the variants that a request accepts, all of its preferred media type, the best first.
 
-    Of equally preferred types the first, of equally preferred codings the shortest. A client that
-    accepts none of them gets the first type, not encoded: an answer that it may not like serves
-    people better than a 406.
+    Of equally preferred types the first is taken; of equally preferred codings the shortest goes
+    first. There is at least one: a client that accepts no type gets the first one, and a client
+    that accepts no coding gets what is not encoded. An answer that it may not like serves people
+    better than a 406.
     """
     variants = resource.variants
     if len(variants) == 1:
-        return variants[0]
+        return variants
     media_type = variants[0].media_type
     if accept is not None:
         # max() returns the first of equals: the server's own order of preference.
@@ -69,4 +69,5 @@ def choose_variant(
         )
     codings = [variant for variant in variants if variant.media_type == media_type]
     weights = coding_weights(accept_encoding)
-    return max(codings, key=lambda v: (_coding_weight(weights, v.coding), -v.body_length))
+    ranked = sorted(codings, key=lambda v: (-_coding_weight(weights, v.coding), v.body_length))
+    return [v for v in ranked if _coding_weight(weights, v.coding)] or codings[:1]

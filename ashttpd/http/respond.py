@@ -9,14 +9,15 @@ from http import HTTPStatus
 from typing import Final
 
 from ashttpd.http.answer import Answer
-from ashttpd.http.conditional import Validators, allows_range, check
+from ashttpd.http.conditional import Validators, check
 from ashttpd.http.dates import format_date
 from ashttpd.http.digests import repr_digest, wants_sha256
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.pages import HTML, choose_media_type, error_page
 from ashttpd.http.plan import Extent, File, Piece, piece_length
-from ashttpd.http.ranges import Part, Unsatisfiable, choose_ranges, content_range
+from ashttpd.http.ranges import Part, Unsatisfiable, content_range
 from ashttpd.http.request import Request
+from ashttpd.http.selection import Selection, known_modified
 from ashttpd.http.target import split_target
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 
@@ -28,12 +29,17 @@ _OTHER_METHODS: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNE
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What a site holds for a request: the chosen variant, its head block, and where it lies."""
+    """What a site holds for a request: what was selected, its head block, and where it lies."""
 
     resource: Resource
-    variant: Variant
+    selection: Selection
     head_block: bytes
     file: File
+
+    @property
+    def variant(self) -> Variant:
+        """The variant that was selected."""
+        return self.selection.variant
 
     @property
     def validators(self) -> bytes:
@@ -143,14 +149,10 @@ def respond_without_site(request: Request) -> Answer | None:
 
 
 def _validators(found: Representation, now: int) -> Validators:
-    """What a 200 is told by; a date in the future is none (RFC 9110 section 8.8.2.1)."""
-    resource, variant = found.resource, found.variant
-    modified = resource.modified
-    if modified is not None and modified > now:
-        modified = None
-    # What the client has may be another coding of this variant, but not another media type.
-    others = [entity_tag(v.sha256) for v in resource.variants if v.media_type == variant.media_type]
-    return Validators(entity_tag(variant.sha256), others, modified)
+    """What the answer is told by."""
+    others = [entity_tag(variant.sha256) for variant in found.selection.others]
+    modified = known_modified(found.resource, now)
+    return Validators(entity_tag(found.variant.sha256), others, modified)
 
 
 def respond(request: Request, found: Representation, now: int) -> Answer:
@@ -180,11 +182,8 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
         return _answer(request, status, further + fields + b"\r\n")
     if validators.modified is not None:
         further += b"Last-Modified: %b\r\n" % format_date(validators.modified)
-    # A Range is for GET alone (RFC 9110 section 14.2).
-    if request.range is not None and request.method == b"GET":
-        parts = choose_ranges(request.range, variant.body_length)
-        if parts is not None and allows_range(request.if_range, validators, now):
-            return _respond_parts(request, found, parts, further)
+    if found.selection.parts is not None:
+        return _respond_parts(request, found, found.selection.parts, further)
     return _answer(request, HTTPStatus.OK, further + found.head_block, whole)
 
 
