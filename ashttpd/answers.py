@@ -15,7 +15,7 @@ from ashttpd.http.answer import Answer
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.negotiate import acceptable_variants
-from ashttpd.http.plan import Extent, Plan
+from ashttpd.http.plan import Plan
 from ashttpd.http.request import Request, parse_key
 from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
 from ashttpd.http.selection import Selection, select
@@ -136,7 +136,8 @@ class Answers:
         except HTTPError as error:
             return _respond_error(webroot, request, error)
         except (WebrootError, OSError) as error:
-            log.error("%s: answered 500: %s", request.host.decode("ascii"), error)
+            host, file = request.host.decode("ascii"), webroot and webroot.path
+            log.error("%s: answered 500: %s: %s", host, file, error)
             failure = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return _respond_error(webroot, request, failure)[0], False
 
@@ -177,7 +178,8 @@ def _respond_error(
         return answer, True
     except (WebrootError, OSError) as damage:
         host = request.host.decode("ascii")
-        log.error("%s: answered %d without the site's page: %s", host, error.status, damage)
+        message = "%s: answered %d without the site's page: %s: %s"
+        log.error(message, host, error.status, webroot.path, damage)
         return respond_error(request, error), False
 
 
@@ -196,29 +198,34 @@ def _represent(webroot: Webroot, resource: Resource, selection: Selection) -> Re
 def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:
     """Move a small body from its extents into the answer.
 
-    A small body is held against its digest, also where only a part is asked for; of a large one no
-    more is read than what is sent.
+    A small body is held against its digest whatever of it is sent: all, parts, or, for HEAD, its
+    head alone, whose status has to be that of GET. Not for a 304, which says that the client has
+    the right bytes already. Of a large body no more is read than what is sent.
     """
-    if not answer.body or answer.body_size > INLINE_BODY_BYTES:
-        return
     variant = found.variant
-    if variant.body_length > INLINE_BODY_BYTES:  # parts of a large body
-        answer.rest += b"".join(
-            webroot.read(piece.offset, piece.length) if isinstance(piece, Extent) else piece
-            for piece in answer.body
-        )
-        answer.body = ()
+    if variant.body_length <= INLINE_BODY_BYTES and answer.status != HTTPStatus.NOT_MODIFIED:
+        body = _read_verified(webroot, found)
+    elif answer.body_size <= INLINE_BODY_BYTES:
+        body = None
+    else:
         return
+    for piece in answer.body:
+        if isinstance(piece, bytes):
+            answer.rest += piece
+        elif body is None:
+            answer.rest += webroot.read(piece.offset, piece.length)
+        else:
+            start = piece.offset - variant.body_offset
+            answer.rest += body[start : start + piece.length]
+    answer.body = ()
+
+
+def _read_verified(webroot: Webroot, found: Representation) -> bytes:
+    variant = found.variant
     body = webroot.read(variant.body_offset, variant.body_length)
     if sha256(body).digest() != variant.sha256:
         raise WebrootError(
-            f"{webroot.path}: the body of {found.resource.path!r} is damaged, "
+            f"the body of {found.resource.path[:100]!r} is damaged, "
             f"{variant.body_length} bytes at {variant.body_offset}"
         )
-    for piece in answer.body:
-        if isinstance(piece, Extent):
-            start = piece.offset - variant.body_offset
-            answer.rest += body[start : start + piece.length]
-        else:
-            answer.rest += piece
-    answer.body = ()
+    return body

@@ -265,6 +265,43 @@ def test_a_part_of_a_damaged_small_body_is_500(own: Webroot, field: bytes) -> No
     assert Answers(FakeHosts(own)).find(key_of(b"/style.css", field), SECOND).status == 500
 
 
+@pytest.mark.parametrize("path", [b"/style.css", b"/", b"/edge.bin", b"/list/", b"/list"])
+@pytest.mark.parametrize("accept", [(), (b"Aapplication/json",)])
+def test_head_of_a_damaged_small_body_is_500_as_get_is(
+    own: Webroot, path: bytes, accept: tuple[bytes, ...]
+) -> None:
+    resource = own.lookup(path)
+    assert resource is not None
+    for variant in resource.variants:
+        flip(own, variant.body_offset)
+    answers = Answers(FakeHosts(own))
+    for method in (b"GET", b"HEAD"):
+        assert answers.find(key_of(path, *accept, method=method), SECOND).status == 500
+
+
+def test_parts_of_a_damaged_small_body_are_500_though_with_their_heads_they_are_large(
+    own: Webroot,
+) -> None:
+    # Nearly all of 64 KiB, and two heads: more than what is kept beside a head.
+    key = key_of(b"/edge.bin", b"Rbytes=0-29999,30101-")
+    whole = Answers(FakeHosts(own)).find(key, SECOND)
+    assert whole.status == 206
+    assert whole.body_size > INLINE_BODY_BYTES
+    assert BIG[:30_000] in whole.head
+    flip(own, variant_of(own, b"/edge.bin").body_offset + 50_000)
+    assert Answers(FakeHosts(own)).find(key, SECOND).status == 500
+
+
+def test_a_304_tells_of_what_the_client_has_though_the_body_here_is_damaged(own: Webroot) -> None:
+    variant = variant_of(own, b"/style.css")
+    flip(own, variant.body_offset)
+    answers = Answers(FakeHosts(own))
+    key = key_of(b"/style.css", b"N" + entity_tag(variant.sha256))
+    assert answers.find(key, SECOND).status == 304
+    flip(own, variant.head_offset)
+    assert Answers(FakeHosts(own)).find(key, SECOND).status == 500
+
+
 @pytest.mark.parametrize("path", [b"/style.css", b"/big.bin", b"/list"])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_damaged_head_block_is_500(own: Webroot, path: bytes, method: bytes) -> None:
@@ -344,6 +381,17 @@ def test_a_damaged_error_page_gives_way_to_the_built_in_one_until_it_is_whole_ag
     assert caplog.text.count("a: answered 404 without the site's page: ") == 3
     flip(paged, place)
     assert_is_page_of_site(answers.find(key_of(b"/none"), SECOND), 404, b"404.html")
+
+
+def test_head_of_an_error_with_a_damaged_page_has_the_built_in_one_as_get_has(
+    paged: Webroot,
+) -> None:
+    flip(paged, variant_of(paged, b"/404.html").body_offset)
+    answers = Answers(FakeHosts(paged))
+    get, head = (answers.find(key_of(b"/no", method=m), SECOND) for m in (b"GET", b"HEAD"))
+    page = error_page(HTTPStatus.NOT_FOUND)
+    assert get.head == head.head + page
+    assert b"\r\nContent-Length: %d\r\n" % len(page) in head.head
 
 
 def test_where_both_the_file_and_the_page_for_it_are_damaged_the_500_is_built_in(
