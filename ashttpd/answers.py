@@ -192,7 +192,8 @@ def _place_of(target: bytes) -> bytes:
 
 
 def _represent(webroot: Webroot, resource: Resource, selection: Selection) -> Representation:
-    return Representation(resource, selection, webroot.head_block(selection.variant), webroot)
+    block = webroot.head_block(resource, selection.variant)
+    return Representation(resource, selection, block, webroot)
 
 
 def _inline_body(answer: Answer, webroot: Webroot, found: Representation) -> None:

@@ -66,7 +66,7 @@ def check_every_url(webroot: Webroot, tree: Tree) -> None:
         else:
             assert (resource.status, resource.location[-1:]) == (301, b"/")
         for variant in resource.variants:
-            head = webroot.head_block(variant)
+            head = webroot.head_block(resource, variant)
             assert head.endswith(b"\r\nContent-Length: %d\r\n\r\n" % variant.body_length)
             if resource.status == 200:
                 assert head.startswith(b"ETag: " + entity_tag(variant.sha256))

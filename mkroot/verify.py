@@ -8,7 +8,7 @@ from typing import Final
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
-from ashttpd.webroot.resource import IDENTITY, Resource, Variant, entity_tag
+from ashttpd.webroot.resource import Resource, Variant
 from mkroot.tree import show
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -57,13 +57,9 @@ class _Verification:
     def _variant(self, resource: Resource, variant: Variant) -> Iterator[str]:
         name = f"{show(resource.path)} ({variant.media_type}, {variant.coding})"
         try:
-            head = self._webroot.head_block(variant)
+            self._webroot.head_block(resource, variant)
         except WebrootError as error:
             yield f"{name}: {error}"
-        else:
-            fault = _head_fault(resource, variant, head)
-            if fault:
-                yield f"{name}: {fault}"
         yield from self._extent(name, variant.head_offset, variant.head_length)
         for fault in self._extent(name, variant.body_offset, variant.body_length):
             yield fault
@@ -149,28 +145,6 @@ class _Verification:
                 self._webroot.error_page(status, directory)
             except WebrootError as error:
                 yield str(error)
-
-
-def _head_fault(resource: Resource, variant: Variant, head: bytes) -> str | None:
-    """Return what is wrong with a head block whose digest is right."""
-    validators = head[: variant.validators_length]
-    middle = head[variant.validators_length : variant.fields_length]
-    if head[variant.fields_length :] != b"Content-Length: %d\r\n\r\n" % variant.body_length:
-        return "the head does not end with the body's length"
-    fields = middle.split(b"\r\n")
-    if b"Content-Type: " + variant.media_type.encode("ascii") not in fields:
-        return "the head does not name the media type"
-    coding = b"Content-Encoding: " + variant.coding.encode("ascii")
-    if (coding in fields) == (variant.coding == IDENTITY):
-        return "the head does not name the coding"
-    for part in (validators, middle):
-        if part and not part.endswith(b"\r\n"):
-            return "a part of the head does not end with a line"
-    if resource.status == 200 and not validators.startswith(
-        b"ETag: " + entity_tag(variant.sha256) + b"\r\n"
-    ):
-        return "the entity tag is not that of the body"
-    return None
 
 
 def read_meta(webroot: Webroot) -> dict[str, object]:

@@ -14,8 +14,11 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
 from ashttpd.webroot import layout
+from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.grammar import is_media_type
+from ashttpd.webroot.heads import check_head
 from ashttpd.webroot.layout import align
-from ashttpd.webroot.resource import IDENTITY
+from ashttpd.webroot.resource import IDENTITY, Variant
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock
 from mkroot.spill import Copy, Spill
@@ -186,13 +189,18 @@ class Writer:
         head_digest: bytes,
         coding: str,
     ) -> Stored:
-        packed = layout.VARIANT.pack(
+        numbers = (
             head_offset,
             body_offset,
             length,
             len(head.block),
             head.validators_length,
             head.fields_length,
+        )
+        media_type = head.media_type.decode("ascii")
+        _refuse_unsendable(head, Variant(*numbers, media_type, coding, digest, head_digest))
+        packed = layout.VARIANT.pack(
+            *numbers,
             self._string(head.media_type),
             self._string(coding.encode("ascii")),
             layout.VARIANT_ZERO,
@@ -338,14 +346,22 @@ class Writer:
 def _checked(head: HeadBlock) -> HeadBlock:
     """Return a head that a webroot can hold; raises BuildError for another."""
     shown = show(head.media_type[:100])
-    if not (head.media_type.isascii() and head.media_type.decode("ascii").isprintable()):
-        raise BuildError(f"{shown}: a media type with what is not printable ASCII")
+    if not is_media_type(head.media_type):
+        raise BuildError(f"{shown}: no media type, or one with what is not printable ASCII")
     if len(head.block) > HEAD_ROOM_BYTES:
         raise BuildError(
             f"{shown}: a media type that makes a head of {len(head.block)} bytes, "
             f"more than {HEAD_ROOM_BYTES}"
         )
     return head
+
+
+def _refuse_unsendable(head: HeadBlock, variant: Variant) -> None:
+    """Raise BuildError for a head that the server would refuse to send."""
+    try:
+        check_head(head.block, variant)
+    except WebrootError as error:
+        raise BuildError(f"{show(head.media_type[:100])}: {error}") from error
 
 
 def _packed_rules(error_pages: Iterable[tuple[int, bytes]]) -> bytes:

@@ -37,7 +37,7 @@ class Patient:
         self.sections = {s.name: (s.offset, s.offset + s.length) for s in webroot.sections.values()}
         self.resources = {path: resource_at(webroot, path) for path in paths_in(webroot)}
         self.heads = {
-            variant.head_offset: webroot.head_block(variant)
+            variant.head_offset: webroot.head_block(resource, variant)
             for resource in self.resources.values()
             for variant in resource.variants
         }
@@ -87,7 +87,8 @@ class Patient:
                 assert resource in (expected, "refused"), path
                 for variant in expected.variants:
                     try:
-                        assert webroot.head_block(variant) == self.heads[variant.head_offset]
+                        head = webroot.head_block(expected, variant)
+                        assert head == self.heads[variant.head_offset]
                     except WebrootError:
                         continue
             for path in ABSENT:
@@ -221,7 +222,7 @@ def test_a_file_truncated_under_an_open_webroot_is_an_error_at_its_bodies_only(
             assert webroot.lookup(path) == expected
             for variant in expected.variants:
                 with pytest.raises(WebrootError, match="truncated under us"):
-                    webroot.head_block(variant)
+                    webroot.head_block(expected, variant)
         assert any("truncated under us" in fault for fault in verify(webroot))
     finally:
         patient.heal()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ashttpd.http import grammar, scan, target
+from ashttpd.webroot import grammar as stored
 
 ACCEPTED = [
     (grammar.ENTITY_TAG, [b'""', b'"a"', b'W/"a"', b'"!#~\x80\xff"', b'","', b'"W/"']),
@@ -33,6 +34,15 @@ ACCEPTED = [
     (scan._FIELD, [b"a:", b"a: b", b"a:b:c\n", b"~!: \xff"]),
     (scan._VALUE, [b"", b" \t~!", b"\x80\xff"]),
     (scan._HOST, [b"a", b"A.b:80", b"[::1]", b"%41", b"~!$&'()*+,;="]),
+    (stored.FIELD_LINE, [b"a:\r\n", b"A-9: b\r\n", b"a:b:\tc \r\n", b"a: \t~\r\n"]),
+    (stored.VARY, [b"*", b"a", b"Accept-Encoding", b"a9"]),
+    (stored.ESSENCE, [b"a/b", b"image/svg+xml", b"!#/~ "]),
+    (stored.PARAMETER, [b";", b"; ", b";a=b", b"; charset=utf-8 ", b';a="b\\";"', b';a=""']),
+    (stored.CODING, [b"a", b"x-gzip", b"aes128gcm", b"0"]),
+    (
+        stored.NO_URI,
+        [b" ", b"\0", b"\r", b"\n", b"\x7f", b"\xff", b'"', b"<", b"\\", b"^", b"`", b"%"],
+    ),
     (scan._LENGTH, [b"0", b"9" * 18]),
     (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
     (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
@@ -123,6 +133,39 @@ REJECTED = [
     (scan._FIELD, [b"", b":", b"a", b"a :", b" a:", b"\xe4:", b"a\n:"]),
     (scan._VALUE, [b"\0", b"\r", b"\n", b"\x7f", b"\x1f", b"a\n"]),
     (scan._HOST, [b"", b"a b", b"a/b", b"u@a", b"a?", b"a#", b"\xe4", b"a\n", b"<", b"\\", b'"']),
+    (
+        stored.FIELD_LINE,
+        [
+            b"",
+            b":",
+            b"a\r\n",
+            b"a :b\r\n",
+            b" a:b\r\n",
+            b"a_b: c\r\n",
+            b"9: c\r\n",
+            b"a: b",
+            b"a: b\n",
+        ],
+    ),
+    (
+        stored.FIELD_LINE,
+        [
+            b"a: b\r",
+            b"a: b\rc\r\n",
+            b"a: b\nc\r\n",
+            b"a: b\r\n c\r\n",
+            b"a: \0\r\n",
+            b"a: \xff\r\n",
+        ],
+    ),
+    (stored.VARY, [b"", b"**", b"a_b", b"a b", b"-", b"9", b"a\n", b"a,b"]),
+    (stored.ESSENCE, [b"", b"a", b"a/", b"/b", b"a /b", b"a/b/c", b"a/b;", b"a/b\n", b"a/\xff"]),
+    (
+        stored.PARAMETER,
+        [b"", b"a=b", b";a", b";=b", b';a="', b";a=b;", b";a=b\n", b";a=\t", b';a="\t"'],
+    ),
+    (stored.CODING, [b"", b"A", b"-", b"a/b", b"a b", b"a\n", b"*", b"gzip, br"]),
+    (stored.NO_URI, [b"", b"a", b"%41", b"/", b"?", b"#", b":", b"@", b"[", b"]", b"~", b"aa"]),
     (scan._LENGTH, [b"", b"+1", b"-1", b"1,1", b" 1", b"0x1", b"9" * 19, b"1\n", b"\xb2"]),
     (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
     (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
@@ -175,7 +218,7 @@ def test_what_is_no_weight_is_not_found(parameters: bytes) -> None:
 def test_every_pattern_of_the_modules_has_cases() -> None:
     named = {
         value
-        for module in (grammar, scan, target)
+        for module in (grammar, scan, target, stored)
         for value in vars(module).values()
         if isinstance(value, re.Pattern)
     }

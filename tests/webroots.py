@@ -252,7 +252,7 @@ def faults(path: Path) -> list[str]:
     uses: tuple[Callable[[], object], ...] = (
         lambda: [webroot.lookup(path) for path in SMALL_PATHS],
         lambda: [webroot.error_page(status, b"/a.txt") for status in (404, 500)],
-        lambda: [webroot.head_block(v) for _, r in webroot.resources() for v in r.variants],
+        lambda: [webroot.head_block(r, v) for _, r in webroot.resources() for v in r.variants],
         lambda: list(list_resources(webroot)),
         lambda: list(describe(webroot)),
         lambda: list(diff(webroot, webroot)),

@@ -1,4 +1,4 @@
 """What a webroot file is: its specification (FORMAT.md), its numbers (layout), its reader.
 
-Nothing here knows HTTP beyond status numbers; nothing writes.
+Of HTTP it knows status numbers and what a stored head may say (heads, grammar); nothing writes.
 """

@@ -42,14 +42,24 @@ HASH_SIZE: Final = 16
 SLOT: Final = struct.Struct("<16sQ")
 EMPTY_SLOT: Final = bytes(SLOT.size)
 MIN_HOMES: Final = 16
-# Four million paths at the load of `homes_for` need 16; a hostile file's lookup of so many takes
-# about a millisecond.
-MAX_PROBE: Final = 4096
+# Four million paths at the load of `homes_for` need 16, and each further slot is needed by less
+# than half as many; a lookup of so many slots in a hostile file takes less than 0.1 ms.
+MAX_PROBE: Final = 256
+# An index or records with so many zero bytes at a multiple of as many were never written: a hole.
+HOLE_BYTES: Final = 4096
 
 RESOURCES_MAGIC: Final = b"RESOURCE"
 # record_length, status, flags, variant_count, path_length, location_length, modified, zero
 RECORD: Final = struct.Struct("<IHBBIIqQ")
 RECORD_ALIGNMENT: Final = 8
+# The statuses of a record: a page; another place, with a location; an error, which has no variant.
+STATUS_PAGE: Final = 200
+STATUSES_ELSEWHERE: Final = frozenset((301, 302, 303, 307, 308))
+# Errors that need a field, which the record of an error has not (401 WWW-Authenticate, 405 Allow,
+# 407 Proxy-Authenticate, 426 Upgrade), or that tell of a connection (408, 421).
+STATUSES_OF_NO_RECORD: Final = frozenset((401, 405, 407, 408, 421, 426))
+# Without a variant and with a path of one byte.
+MIN_RECORD_BYTES: Final = 40
 NOT_RECORDED: Final = -(2**63)
 # The last second that an HTTP-date can name.
 MAX_MODIFIED: Final = 253_402_300_799
@@ -72,6 +82,8 @@ MAX_LOCATION_BYTES: Final = 1 << 20
 MAX_HEAD_BLOCK_BYTES: Final = 1 << 16
 MAX_VARIANTS: Final = 255
 MAX_STRINGS: Final = 65_535
+# A media type with parameters stands in the head of each part of a multipart answer.
+MAX_STRING_BYTES: Final = 2048
 MAX_STRINGS_BYTES: Final = 1 << 24
 MAX_RULES_BYTES: Final = 1 << 20
 MAX_META_BYTES: Final = 1 << 20

@@ -3,7 +3,8 @@
 The index sections are copied into anonymous memory, so that nobody can change or truncate them
 under the server; head blocks and bodies are read with pread. All that this module raises is
 WebrootError (the file is wrong), OSError (the machine said no) and, for who does not want to wait
-for a disk, ColdError. It knows no HTTP.
+for a disk, ColdError. A Webroot may be opened in any thread: opening shares nothing, and while it
+reads and hashes, other threads run.
 """
 
 import errno
@@ -20,6 +21,8 @@ from typing import Final
 
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.grammar import NO_URI
+from ashttpd.webroot.heads import check_head, check_selection
 from ashttpd.webroot.resource import Resource, Variant
 from ashttpd.webroot.rules import parse_rules
 from ashttpd.webroot.sections import (
@@ -32,6 +35,7 @@ from ashttpd.webroot.sections import (
 
 # One read of a section; preadv stops at 2 GiB anyway, and the hash wants its input in the cache.
 _READ_BYTES: Final = 1 << 20
+_HOLE: Final = bytes(layout.HOLE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +114,40 @@ def _read_exactly(fd: int, offset: int, length: int) -> bytes:
 
 
 def _load(fd: int, section: Section) -> mmap:
-    """Copy a section into anonymous memory and hold it against its digest."""
+    """Copy a section into anonymous memory and hold it against its digest.
+
+    Memory is taken as the bytes come, and a hole ends it: so a file takes no more than about what
+    it has on the disk.
+    """
     memory = mmap(-1, section.length)
     digest = sha256()
     with memoryview(memory) as view:
-        done = 0
-        while done < section.length:
-            count = os.preadv(fd, [view[done : done + _READ_BYTES]], section.offset + done)
-            if count == 0:
-                raise WebrootError(f"the file ends within section {section.name}")
-            digest.update(view[done : done + count])
-            done += count
+        for start in range(0, section.length, _READ_BYTES):
+            with view[start : start + _READ_BYTES] as chunk:
+                _read_into(fd, chunk, section, start)
+                _refuse_hole(chunk, section, start)
+                digest.update(chunk)
     if digest.digest() != section.sha256:
         raise WebrootError(f"section {section.name} is damaged: its SHA-256 differs")
     return memory
+
+
+def _read_into(fd: int, chunk: memoryview, section: Section, start: int) -> None:
+    done = 0
+    while done < len(chunk):
+        count = os.preadv(fd, [chunk[done:]], section.offset + start + done)
+        if count == 0:
+            raise WebrootError(f"the file ends within section {section.name}")
+        done += count
+
+
+def _refuse_hole(chunk: memoryview, section: Section, start: int) -> None:
+    size = layout.HOLE_BYTES
+    for offset in range(0, len(chunk) - size + 1, size):
+        if chunk[offset : offset + size] == _HOLE:
+            raise WebrootError(
+                f"section {section.name} has {size} zero bytes at {start + offset}: a hole"
+            )
 
 
 class Webroot:
@@ -157,19 +181,11 @@ class Webroot:
         table_length = self.superblock.section_count * layout.SECTION.size
         table = _read_exactly(self.fd, self.superblock.table_offset, table_length)
         self.sections = parse_sections(table, self.superblock)
-        self._index = _load(self.fd, self.sections[layout.INDEX])
-        self._records = _load(self.fd, self.sections[layout.RESOURCES])
+        # What is small first: a file that is refused for it costs little.
         self._strings = parse_strings(_load(self.fd, self.sections[layout.STRINGS])[:])
         self.error_pages = parse_rules(_load(self.fd, self.sections[layout.RULES])[:])
-        self._check_index()
-
-    def _check_index(self) -> None:
-        superblock = self.superblock
-        slots, rest = divmod(len(self._index), layout.SLOT.size)
-        if rest or not superblock.homes <= slots:
-            raise WebrootError(f"an index of {len(self._index)} bytes for {superblock.homes} homes")
-        if superblock.resource_count > slots:
-            raise WebrootError(f"{superblock.resource_count} resources in {slots} slots")
+        self._index = _load(self.fd, self.sections[layout.INDEX])
+        self._records = _load(self.fd, self.sections[layout.RESOURCES])
         if self._records[: len(layout.RESOURCES_MAGIC)] != layout.RESOURCES_MAGIC:
             raise WebrootError("section RSRC does not start with its magic")
 
@@ -202,7 +218,9 @@ class Webroot:
             if found == hashed:
                 resource, _length = self._record(record)
                 if resource.path != path:
-                    raise WebrootError(f"the index leads from {path!r} to {resource.path!r}")
+                    raise WebrootError(
+                        f"the index leads from {path[:100]!r} to {resource.path[:100]!r}"
+                    )
                 return resource
             if found > hashed or not record:
                 return None
@@ -218,7 +236,7 @@ class Webroot:
             return None
         resource = self.lookup(page)
         if resource is None or resource.status != 200:
-            raise WebrootError(f"{page!r} is the error page of a {status}, but no page")
+            raise WebrootError(f"{page[:100]!r} is the error page of a {status}, but no page")
         return resource
 
     def resources(self) -> Iterator[tuple[int, Resource]]:
@@ -238,11 +256,18 @@ class Webroot:
         """Yield every slot of the index as its hash and record, empty ones included."""
         return layout.SLOT.iter_unpack(self._index)
 
-    def head_block(self, variant: Variant) -> bytes:
-        """Read a variant's head block; raise WebrootError where it is damaged."""
+    def head_block(self, resource: Resource, variant: Variant) -> bytes:
+        """Read the head block of a resource's variant, which may be sent as it stands.
+
+        Raises WebrootError where it is damaged, or says what it must not, and ColdError.
+        """
         block = self.read(variant.head_offset, variant.head_length)
         if sha256(block).digest() != variant.head_sha256:
             raise WebrootError(f"the head block at {variant.head_offset} is damaged")
+        try:
+            check_selection(check_head(block, variant), resource, variant)
+        except WebrootError as error:
+            raise WebrootError(f"{resource.path[:100]!r} cannot be sent: {error}") from error
         return block
 
     def read(self, offset: int, length: int) -> bytes:
@@ -312,6 +337,9 @@ class Webroot:
             raise WebrootError(f"the variant at {offset} of RSRC lies outside of the extents")
         if max(media_type, coding) >= len(self._strings):
             raise WebrootError(f"the variant at {offset} of RSRC names a string that is not there")
+        # Only a media type has a slash.
+        if "/" not in self._strings[media_type] or "/" in self._strings[coding]:
+            raise WebrootError(f"the variant at {offset} of RSRC has a media type for a coding")
         if zero != layout.VARIANT_ZERO and self.superblock.minor == layout.MINOR:
             raise WebrootError(f"the variant at {offset} of RSRC has bytes that are not zero")
         return Variant(
@@ -333,18 +361,25 @@ class Webroot:
 
 def _check_resource(resource: Resource) -> None:
     """Raise WebrootError where a record says what no server could send."""
-    path, location = resource.path, resource.location
+    path, location, status = resource.path, resource.location, resource.status
+    shown = path[:100]
     if not is_canonical(path):
-        raise WebrootError(f"{path[:100]!r} is no canonical path")
-    if not 200 <= resource.status <= 599 or resource.status in (204, 205, 206, 304):
-        raise WebrootError(f"{path!r} has the status {resource.status}")
-    if bool(resource.variants) != (resource.status < 400):
+        raise WebrootError(f"{shown!r} is no canonical path")
+    if not (
+        status == layout.STATUS_PAGE
+        or status in layout.STATUSES_ELSEWHERE
+        or (400 <= status <= 599 and status not in layout.STATUSES_OF_NO_RECORD)
+    ):
+        raise WebrootError(f"{shown!r} has the status {status}")
+    if bool(resource.variants) != (status < 400):
         raise WebrootError(
-            f"{path!r} has the status {resource.status} and {len(resource.variants)} variants"
+            f"{shown!r} has the status {status} and {len(resource.variants)} variants"
         )
-    if bool(location) != (resource.status // 100 == 3):
-        raise WebrootError(f"{path!r} has the status {resource.status} with {location[:100]!r}")
+    if bool(location) != (status in layout.STATUSES_ELSEWHERE):
+        raise WebrootError(f"{shown!r} has the status {status} with {location[:100]!r}")
     if resource.modified is not None and not 0 <= resource.modified <= layout.MAX_MODIFIED:
-        raise WebrootError(f"{path!r} was modified {resource.modified} s after 1970")
-    if any(byte <= 0x20 or byte >= 0x7F for byte in location):
-        raise WebrootError(f"the location of {path!r} cannot be sent")
+        raise WebrootError(f"{shown!r} was modified {resource.modified} s after 1970")
+    if NO_URI.search(location):
+        raise WebrootError(f"the location of {shown!r} cannot be sent: {location[:100]!r}")
+    if resource.keep_query and (not location or b"#" in location):
+        raise WebrootError(f"{shown!r} keeps the query, and {location[:100]!r} has no place for it")
