@@ -13,6 +13,7 @@ from ashttpd.engine import UnusableError
 from ashttpd.listen import Address, AddressError, parse_address
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
+from ashttpd.show import LineFormatter, show
 
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
@@ -159,24 +160,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; returns the exit status."""
     parser = make_parser()
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        LineFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
     )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     model, io = _choose_engine(parser, options.model, options.io)
     try:
         if not options.vhosts.is_dir():
-            print(f"ashttpd: {options.vhosts}: not a directory", file=sys.stderr)
+            print(f"ashttpd: {show(str(options.vhosts))}: not a directory", file=sys.stderr)
             return 1
         return run(_config(options, model, io))
     except UnusableError as error:
         print(
-            f"ashttpd: the {model} engine cannot run here: {error}. Or use --model threads",
+            f"ashttpd: the {model} engine cannot run here: {show(str(error))}. "
+            "Or use --model threads",
             file=sys.stderr,
         )
         return 1
     except (AddressError, OSError) as error:
-        print(f"ashttpd: {error}", file=sys.stderr)
+        print(f"ashttpd: {show(str(error))}", file=sys.stderr)
         return 1

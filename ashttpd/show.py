@@ -1,0 +1,32 @@
+"""Text of others in messages: one line, and nothing that a terminal or a log reader obeys."""
+
+import logging
+
+
+def show(text: str) -> str:
+    r"""Return a text with all that is not printable as an escape: `\n`, `\x1b`, `\u202e`.
+
+    A byte that os.fsdecode(3) could not decode is shown as that byte, `\xff`.
+    """
+    return text if text.isprintable() else "".join(map(_show_character, text))
+
+
+def _show_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a message as one line, whatever is in it; the lines of a traceback follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - a name of logging
+        """Return the line without a traceback."""
+        return show(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - a name of logging
+        """Return a traceback, in which lines end where the traceback's own do."""
+        text = super().formatException(ei)  # type: ignore[arg-type]
+        return "\n".join(map(show, text.split("\n")))
