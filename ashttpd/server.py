@@ -13,8 +13,6 @@ from socket import socket
 from types import FrameType
 from typing import Final
 
-from inotify_simple import INotify, flags
-
 from ashttpd.accesslog import AccessLog
 from ashttpd.aio.engine import AioEngine
 from ashttpd.aio.files import Io
@@ -23,29 +21,24 @@ from ashttpd.engine import Engine, UnusableError
 from ashttpd.epoll.extents import SEND_BODY
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
-from ashttpd.sites import Watch
 from ashttpd.threads.engine import ThreadsEngine
 from ashttpd.uring.engine import UringEngine
+from ashttpd.vhosts.follow import Follower
+from ashttpd.vhosts.watch import Watch
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 
 log = logging.getLogger(__name__)
 
-# How often every target is looked at: inotify tells of the directory only, not of what its symlinks
-# point to, and of nothing that happens behind NFS or a bind mount.
-CHECK_SECONDS: Final = 0.4
+# How often signals are looked at.
+SIGNAL_SECONDS: Final = 0.4
+# The server listens without the sites that are still being opened when for so long none was opened
+# or refused: one that hangs must not keep the others from being served.
+START_SECONDS: Final = 60.0
 # How many objects are made before the young ones, and how often until all, are looked through for
 # cycles (gc.set_threshold). Answers are kept, and hardly any request leaves a cycle: with Python's
 # own numbers that look is 3 % of what a body off a disk costs, and holds everybody up meanwhile.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
-_EVENTS: Final = (
-    flags.CREATE
-    | flags.DELETE
-    | flags.MOVED_TO
-    | flags.MOVED_FROM
-    | flags.CLOSE_WRITE
-    | flags.ATTRIB
-)
 
 
 class _Signals:
@@ -88,43 +81,13 @@ def _with_connections(limits: Limits) -> Limits:
     return replace(limits, max_connections=limits.max_connections or most)
 
 
-def _open_inotify(directory: Path) -> INotify | None:
-    """Return what tells of changes in a directory, or None where the system has none to give."""
-    inotify = None
-    try:
-        inotify = INotify()
-        inotify.add_watch(str(directory), _EVENTS)
-    except OSError as error:
-        log.warning("inotify: %s; changes are found within %s s", error, CHECK_SECONDS)
-        if inotify is not None:
-            inotify.close()
-        return None
-    return inotify
-
-
-def _check(watch: Watch) -> None:
-    """Look at the sites; a fault of our own must not end a server that serves."""
-    try:
-        watch.check()
-    except Exception:
-        log.exception("the sites stay as they were: this is a bug of ashttpd")
-
-
-def _follow(watch: Watch, directory: Path, signals: _Signals, access_log: AccessLog | None) -> None:
-    """Keep the sites as the directory says until a signal ends it."""
-    with ExitStack() as stack:
-        inotify = _open_inotify(directory)
-        if inotify is not None:
-            stack.callback(inotify.close)
-        while not signals.stop:
-            if inotify is None:
-                time.sleep(CHECK_SECONDS)
-            else:
-                inotify.read(timeout=int(CHECK_SECONDS * 1000))
-            _check(watch)
-            if signals.reopen and access_log is not None:
-                access_log.reopen()
-            signals.reopen = False
+def _wait_for_stop(signals: _Signals, access_log: AccessLog | None) -> None:
+    """Do what signals ask for until one ends it."""
+    while not signals.stop:
+        time.sleep(SIGNAL_SECONDS)
+        if signals.reopen and access_log is not None:
+            access_log.reopen()
+        signals.reopen = False
 
 
 def _make_engine(
@@ -184,15 +147,18 @@ def run(config: Config) -> int:
             access_log = AccessLog(path)
             stack.callback(access_log.close)
         watch = Watch(config.vhosts)
-        watch.check()
+        watch.check(START_SECONDS, lambda: bool(signals.stop))
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
         engine = _make_engine(config, listeners, watch, access_log)
         watch.on_change = engine.distrust
+        follower = Follower(watch, config.vhosts)
         engine.start()
         for listener in listeners:
             log.info("listening on %s", describe(listener))
-        _follow(watch, config.vhosts, signals, access_log)
+        follower.start()
+        _wait_for_stop(signals, access_log)
+        follower.stop()
         name = signal.Signals(signals.stop).name
         log.info("%s: draining, for %g s at most", name, config.drain_seconds)
         if engine.drain(config.drain_seconds):

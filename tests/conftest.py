@@ -16,10 +16,12 @@ from ashttpd.aio.queue import Queue
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
 from ashttpd.uring.ring import BUFFERS, COMPLETIONS, ENTRIES, Ring
+from ashttpd.vhosts.watch import Watch
 from fuzz import profiles
 from tests.browser import Browser, browsing, find_chromium
 from tests.rings import Backed, Driver, MakeFile, MakeRing
 from tests.servers import PROGRAM, Server, build_site, put, serving, skip_for_lack
+from tests.vhosts import Place, make_place
 
 # Before any property is defined, which is when hypothesis looks at it.
 profiles.load()
@@ -196,3 +198,15 @@ def backed(tmp_path: Path) -> Iterator[MakeFile]:
             return file
 
         yield make_file
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty vhosts directory."""
+    return make_place(tmp_path)
+
+
+@pytest.fixture
+def watch(place: Place) -> Watch:
+    """A watch of that directory, which has not looked yet."""
+    return Watch(place.vhosts)

@@ -120,6 +120,20 @@ def test_what_engines_share_imports_no_engine_and_nothing_above_it(module: str) 
     assert all(within(name, *BELOW_ENGINES) for name in ours(MODULES[module]) if name != "ashttpd")
 
 
+@pytest.mark.parametrize("module", modules_in("ashttpd.vhosts"))
+def test_what_follows_the_sites_knows_webroots_and_the_memo_and_nothing_of_requests(
+    module: str,
+) -> None:
+    allowed = (
+        "ashttpd.vhosts",
+        "ashttpd.webroot",
+        "ashttpd.answers",
+        "ashttpd.sites",
+        "ashttpd.show",
+    )
+    assert all(within(name, *allowed) for name in ours(MODULES[module]) if name != "ashttpd")
+
+
 @pytest.mark.parametrize("module", modules_in("ashttpd"))
 def test_the_server_never_imports_the_builder(module: str) -> None:
     assert not {name for name in MODULES[module] if within(name, "mkroot")}
@@ -146,7 +160,9 @@ def test_only_the_scan_touches_its_compiled_module() -> None:
 def test_the_core_does_not_know_who_wires_it() -> None:
     upper = ("ashttpd.cli", "ashttpd.supervisor", "ashttpd.server", "ashttpd.config", *ENGINES)
     modules = ("answers", "cold", "sites", "accesslog", "engine", "listen")
-    for module in (f"ashttpd.{name}" for name in (*modules, "admission", "complaints")):
+    followers = modules_in("ashttpd.vhosts")
+    own = (f"ashttpd.{name}" for name in (*modules, "admission", "complaints"))
+    for module in (*own, *followers):
         assert not {name for name in ours(MODULES[module]) if within(name, *upper)}
 
 

@@ -123,9 +123,9 @@ def test_without_inotify_changes_are_still_found_and_signals_still_heard(
 ) -> None:
     (tmp_path / "later.example").symlink_to("nowhere")
     program = (
-        "import sys, ashttpd.server\n"
+        "import sys, ashttpd.vhosts.follow\n"
         "def fail(): raise OSError(24, 'Too many open files')\n"
-        "ashttpd.server.INotify = fail\n"
+        "ashttpd.vhosts.follow.INotify = fail\n"
         "from ashttpd.cli import main\n"
         "sys.exit(main())\n"
     )

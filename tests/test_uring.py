@@ -11,8 +11,8 @@ import pytest
 
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
-from ashttpd.sites import Watch
 from ashttpd.uring.engine import UringEngine
+from ashttpd.vhosts.watch import Watch
 from tests.pagecache import forget
 from tests.servers import Client, eventually, put, request, skip_for_lack
 

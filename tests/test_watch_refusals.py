@@ -1,0 +1,138 @@
+"""What of a vhosts directory cannot be served, and what stays meanwhile."""
+
+import os
+import shutil
+
+import pytest
+
+from ashttpd.vhosts.watch import Watch
+from tests.servers import put
+from tests.vhosts import Place, half_of, text_of
+
+
+@pytest.mark.parametrize("name", ["a b", "ex\xe4mple.com", "*", "a.*", ".hidden", "a..b", "a:80"])
+def test_a_name_that_is_no_host_name_is_not_served_and_the_others_are(
+    place: Place, watch: Watch, name: str
+) -> None:
+    place.link("a.example", "one")
+    put(place.vhosts, name, place.webroot("other", "other"))
+    watch.check()
+    assert list(watch.current.webroots) == ["a.example"]
+
+
+def test_a_half_copied_webroot_is_refused_by_name_and_the_old_one_stays(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.link("a.example", "one")
+    watch.check()
+    old = watch.current.webroots["a.example"]
+    half, rest = half_of(place)
+    put(place.vhosts, "a.example", half)
+    assert watch.check() is False
+    assert "a.example: refused, the old one stays" in caplog.text
+    assert text_of(watch) == "one"
+    with half.open("ab") as file:
+        file.write(rest[:100])
+        file.flush()
+        # The copy goes on: that is nothing that was done to what is served.
+        assert watch.check() is False
+        assert not old.revoked
+        assert text_of(watch) == "one"
+        file.write(rest[100:])
+    assert watch.check() is True
+    assert text_of(watch) == "two"
+    assert not old.revoked
+
+
+def test_a_copy_into_the_directory_is_refused_until_it_is_whole(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    half, rest = half_of(place)
+    target = place.vhosts / "a.example"
+    shutil.copy(half, target)
+    watch.check()
+    assert "a.example: refused, nothing is served" in caplog.text
+    assert text_of(watch) == "404"
+    with target.open("ab") as file:
+        file.write(rest)
+    watch.check()
+    assert text_of(watch) == "two"
+
+
+def test_a_damaged_webroot_is_refused_once_and_the_old_one_stays(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.link("a.example", "one")
+    watch.check()
+    damaged = bytearray(place.webroot("damaged", "two").read_bytes())
+    damaged[100] ^= 1
+    (place.webroots / "damaged").write_bytes(damaged)
+    put(place.vhosts, "a.example", place.webroots / "damaged")
+    for _ in range(5):
+        assert watch.check() is False
+    assert caplog.text.count("a.example: refused") == 1
+    assert text_of(watch) == "one"
+
+
+def test_a_file_that_could_not_be_opened_is_served_once_it_can_be(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.link("a.example", "one")
+    watch.check()
+    place.link("a.example", "two")
+
+    def fail(path: str) -> object:
+        raise OSError(24, "Too many open files", path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("ashttpd.vhosts.files.Webroot", fail)
+        assert watch.check() is False
+        assert text_of(watch) == "one"
+    assert watch.check() is True
+    assert text_of(watch) == "two"
+
+
+def test_a_directory_a_fifo_a_socket_and_a_dangling_link_are_refused_by_name_without_waiting(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.link("a.example", "one")
+    (place.vhosts / "directory.example").mkdir()
+    os.mkfifo(place.vhosts / "fifo.example")
+    (place.vhosts / "dangling.example").symlink_to("nowhere")
+    (place.vhosts / "loop.example").symlink_to("loop.example")
+    (place.vhosts / "empty.example").touch()
+    (place.vhosts / "text.example").write_text("no webroot")
+    for _ in range(3):
+        watch.check()
+    for name in ("directory", "fifo", "dangling", "loop", "empty", "text"):
+        assert caplog.text.count(f"{name}.example: refused") == 1, name
+    assert list(watch.current.webroots) == ["a.example"]
+
+
+def test_a_link_that_dangles_for_a_while_keeps_its_site(place: Place, watch: Watch) -> None:
+    webroot = place.link("a.example", "one")
+    watch.check()
+    away = place.webroots / "away"
+    webroot.rename(away)
+    assert watch.check() is False
+    assert text_of(watch) == "one"
+    away.rename(webroot)
+    assert watch.check() is False
+    assert text_of(watch) == "one"
+    assert not watch.current.webroots["a.example"].revoked
+
+
+def test_a_directory_that_is_away_keeps_its_sites_and_is_followed_when_it_is_back(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.link("a.example", "one")
+    watch.check()
+    place.vhosts.rename(place.webroots / "away")
+    for _ in range(3):
+        assert watch.check() is False
+    assert caplog.text.count("the sites stay as they were") == 1
+    assert text_of(watch) == "one"
+    place.vhosts.mkdir()
+    place.link("b.example", "two")
+    assert watch.check() is True
+    assert (text_of(watch), text_of(watch, "b.example")) == ("404", "two")
