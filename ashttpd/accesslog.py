@@ -1,23 +1,28 @@
-"""The access log, in combined format, written behind the requests' backs.
+"""The access log, in combined format.
 
-A request costs one append. A thread of its own formats and writes, a few times a second.
+A request costs one append to a queue. A thread of its own formats and writes, a few times a second.
 """
 
 import logging
-import os
 import re
-import sys
 import time
-from collections import deque
+from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 from typing import Final
+
+from ashttpd.complaints import Complaints
+from ashttpd.logfile import LogFile, LogFileError, NoReaderError
+from ashttpd.sink import Policy, Sink
 
 log = logging.getLogger(__name__)
 
+_STDOUT: Final = 1
 WRITE_SECONDS: Final = 0.25
-# What may wait while a disk does not take it, some 300 MB; what comes then is counted and dropped.
-MAX_WAITING: Final = 500_000
+# What may wait while the file takes nothing. At 20,000 requests a second with heads of 300 bytes
+# that is a disk that is busy for five seconds; beyond it lines are lost, and counted.
+MAX_WAITING_BYTES: Final = 64 << 20
+# What the queue takes for a record besides the bytes of its head, rounded up.
+RECORD_BYTES: Final = 384
 
 _REFERER: Final = re.compile(rb"\r\nreferer:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _USER_AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -48,65 +53,57 @@ def format_record(record: Record) -> str:
     )
 
 
+def _render(record: Record) -> bytes:
+    return format_record(record).encode("ascii") + b"\n"
+
+
 class AccessLog:
     """Takes records from any thread; `path` None writes to the standard output."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open the file for appending; raises OSError."""
-        self._path = path
-        self._fd = self._open()
-        self._waiting: deque[Record] = deque()
-        self._dropped = 0
-        self._reopen = False
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="access-log")
-        self._thread.start()
+        """Open it for appending; raises LogFileError for what can never be a log.
 
-    def _open(self) -> int:
-        if self._path is None:
-            return sys.stdout.fileno()
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        A FIFO without a reader may have one later.
+        """
+        self._name = "the standard output" if path is None else str(path)
+        self._complaints = Complaints()
+        file = LogFile(_STDOUT if path is None else path)
+        # The thread will find that there is no reader, and say so.
+        with suppress(NoReaderError):
+            file.open()
+        policy: Policy[Record] = Policy(
+            render=_render,
+            lost=self._lost,
+            failed=self._failed,
+            gather_seconds=WRITE_SECONDS,
+            most_bytes=MAX_WAITING_BYTES,
+        )
+        self._sink = Sink(file, policy, "access-log")
+        self._put = self._sink.put
 
     def note(self, peer: str, epoch: int, head: bytes, status: int, sent: int) -> None:
         """Note a response that has ended; `sent` counts bytes of its body."""
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting.append((peer, epoch, head, status, sent))
-        else:
-            self._dropped += 1
+        self._put((peer, epoch, head, status, sent), len(head) + RECORD_BYTES)
 
     def reopen(self) -> None:
-        """Open the file anew, soon; for who has renamed it. Safe in a signal handler."""
-        self._reopen = True
+        """Open the file anew, soon; for one that was renamed."""
+        self._sink.reopen()
 
-    def close(self) -> None:
-        """Write what is waiting and end."""
-        self._stop.set()
-        self._thread.join()
-        if self._path is not None:
-            os.close(self._fd)
+    def close(self, seconds: float) -> None:
+        """Write what is waiting, for at most `seconds`, and end."""
+        self._sink.close(seconds)
 
-    def _run(self) -> None:
-        while not self._stop.wait(WRITE_SECONDS):
-            self._write()
-        self._write()
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, OSError | LogFileError):
+            log.error("access log: this is a bug of ashttpd", exc_info=error)
+            return
+        self._complaints.say(
+            log.error,
+            "access log: %s; tried again each second, and lines wait meanwhile",
+            f"{self._name}: {error.strerror}" if isinstance(error, OSError) else error,
+            now=time.monotonic(),
+        )
 
-    def _write(self) -> None:
-        try:
-            if self._reopen and self._path is not None:
-                self._reopen = False
-                reopened = self._open()
-                os.close(self._fd)
-                self._fd = reopened
-            lines = [
-                format_record(self._waiting.popleft()) + "\n" for _ in range(len(self._waiting))
-            ]
-            # Not through a buffer: that would keep what a full disk did not take, and fail again
-            # with it where the file is closed.
-            text = memoryview("".join(lines).encode("ascii"))
-            while text:
-                text = text[os.write(self._fd, text) :]
-        except OSError as error:
-            log.error("access log: %s; lines are lost", error)
-        if self._dropped:
-            log.error("access log: %d lines dropped, the disk is too slow", self._dropped)
-            self._dropped = 0
+    def _lost(self, count: int) -> bytes:
+        log.error("access log: %s: %d lines lost, it did not take them", self._name, count)
+        return b""

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,10 +9,14 @@ from typing import Final
 from ashttpd import __version__
 from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
+from ashttpd.errorlog import ErrorLog, logging_errors
 from ashttpd.listen import Address, AddressError, parse_address
+from ashttpd.logfile import LogFileError, keep_standard_descriptors
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
-from ashttpd.show import LineFormatter, show
+from ashttpd.show import show
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BIND: Final = Address("127.0.0.1", 8080)
 DEFAULT_DRAIN_SECONDS: Final = 30.0
@@ -156,28 +159,32 @@ def _config(options: argparse.Namespace, model: str, io: str) -> Config:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server; returns the exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        LineFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-    )
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    model, io = _choose_engine(parser, options.model, options.io)
+def _serve(error_log: ErrorLog, options: argparse.Namespace, model: str, io: str) -> int:
+    """Run the server; returns the exit status. What keeps it from starting is said in a line."""
     try:
         if not options.vhosts.is_dir():
-            print(f"ashttpd: {show(str(options.vhosts))}: not a directory", file=sys.stderr)
+            error_log.say(f"ashttpd: {show(str(options.vhosts))}: not a directory")
             return 1
         return run(_config(options, model, io))
     except UnusableError as error:
-        print(
+        error_log.say(
             f"ashttpd: the {model} engine cannot run here: {show(str(error))}. "
-            "Or use --model threads",
-            file=sys.stderr,
+            "Or use --model threads"
         )
-        return 1
+    except LogFileError as error:
+        error_log.say(f"ashttpd: --access-log: {show(str(error))}")
     except (AddressError, OSError) as error:
-        print(f"ashttpd: {show(str(error))}", file=sys.stderr)
-        return 1
+        error_log.say(f"ashttpd: {show(str(error))}")
+    except Exception:
+        log.critical("ashttpd ends: this is a bug", exc_info=True)
+    return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; returns the exit status."""
+    keep_standard_descriptors()
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    model, io = _choose_engine(parser, options.model, options.io)
+    with logging_errors() as error_log:
+        return _serve(error_log, options, model, io)

@@ -19,6 +19,7 @@ from ashttpd.aio.files import Io
 from ashttpd.config import AUTO, MODELS, Config, default_connections
 from ashttpd.engine import Engine, UnusableError
 from ashttpd.epoll.extents import SEND_BODY
+from ashttpd.errorlog import FLUSH_SECONDS
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
 from ashttpd.threads.engine import ThreadsEngine
@@ -85,9 +86,11 @@ def _wait_for_stop(signals: _Signals, access_log: AccessLog | None) -> None:
     """Do what signals ask for until one ends it."""
     while not signals.stop:
         time.sleep(SIGNAL_SECONDS)
-        if signals.reopen and access_log is not None:
-            access_log.reopen()
-        signals.reopen = False
+        if signals.reopen:
+            # First: a signal that comes behind this line is another request.
+            signals.reopen = False
+            if access_log is not None:
+                access_log.reopen()
 
 
 def _make_engine(
@@ -133,7 +136,8 @@ def _prepare_files(watch: Watch, engine: AioEngine) -> None:
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status.
 
-    Raises AddressError, UnusableError and OSError for what keeps the server from starting.
+    Raises AddressError, LogFileError, UnusableError and OSError for what keeps the server from
+    starting.
     """
     gc.set_threshold(*GC_THRESHOLDS)
     _raise_file_limit()
@@ -145,7 +149,8 @@ def run(config: Config) -> int:
         if config.access_log is not None:
             path = None if config.access_log == "-" else Path(config.access_log)
             access_log = AccessLog(path)
-            stack.callback(access_log.close)
+            # Whatever keeps the server from starting is not held up.
+            stack.callback(access_log.close, 0)
         watch = Watch(config.vhosts)
         watch.check(START_SECONDS, lambda: bool(signals.stop))
         if not watch.current.webroots:
@@ -159,10 +164,17 @@ def run(config: Config) -> int:
         follower.start()
         _wait_for_stop(signals, access_log)
         follower.stop()
-        name = signal.Signals(signals.stop).name
-        log.info("%s: draining, for %g s at most", name, config.drain_seconds)
-        if engine.drain(config.drain_seconds):
-            log.info("drained")
-        else:
-            log.warning("%g s are over; what was still being sent is cut off", config.drain_seconds)
+        deadline = time.monotonic() + config.drain_seconds
+        _drain(engine, config.drain_seconds, signal.Signals(signals.stop).name)
+        if access_log is not None:
+            access_log.close(max(FLUSH_SECONDS, deadline - time.monotonic()))
     return 0
+
+
+def _drain(engine: Engine, seconds: float, reason: str) -> None:
+    """Finish what is under way."""
+    log.info("%s: draining, for %g s at most", reason, seconds)
+    if engine.drain(seconds):
+        log.info("drained")
+    else:
+        log.warning("%g s are over; what was still being sent is cut off", seconds)

@@ -1,18 +1,31 @@
 """The access log: the combined format, what a client cannot write into it, and its files."""
 
+import fcntl
 import os
 import re
+import resource
 import signal
+import socket
 import threading
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from ashttpd.accesslog import AccessLog, format_record
+from ashttpd.accesslog import RECORD_BYTES, AccessLog, format_record
 from tests.conftest import Engine
-from tests.servers import Server, eventually, request, run_program
+from tests.servers import (
+    DEADLINE_SECONDS,
+    PROGRAM,
+    Server,
+    eventually,
+    put,
+    request,
+    run_program,
+    serving,
+)
 
 # The combined format: host ident user [date] "request" status bytes "referer" "user-agent".
 COMBINED: Final = re.compile(
@@ -78,7 +91,7 @@ def test_all_records_are_written_in_their_order_when_it_is_closed(tmp_path: Path
     log = AccessLog(path)
     for number in range(10_000):
         log.note("192.0.2.1", 0, b"GET /%d HTTP/1.1\r\n\r\n" % number, 200, number)
-    log.close()
+    log.close(DEADLINE_SECONDS)
     lines = path.read_text().splitlines()
     assert [int(line.split()[9].replace("-", "0")) for line in lines] == list(range(10_000))
 
@@ -96,25 +109,43 @@ def test_records_of_many_threads_are_all_written(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    log.close()
+    log.close(DEADLINE_SECONDS)
     assert len(path.read_text().splitlines()) == 8000
 
 
 def test_it_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text("before\n")
-    AccessLog(path).close()
+    AccessLog(path).close(DEADLINE_SECONDS)
     assert path.read_text() == "before\n"
 
 
-def test_a_full_disk_is_said_and_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_said_once_and_again_after_the_file_was_opened_anew(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashttpd.complaints.COMPLAINT_SECONDS", 0)
     log = AccessLog(Path("/dev/full"))
-    log.note("192.0.2.1", 0, b"GET / HTTP/1.1\r\n\r\n", 200, 1)
-    eventually(lambda: "No space left" in caplog.text)
-    log.reopen()
-    log.note("192.0.2.1", 0, b"GET / HTTP/1.1\r\n\r\n", 200, 1)
-    eventually(lambda: caplog.text.count("No space left") == 2)
-    log.close()
+    for _ in range(10):
+        log.note("192.0.2.1", 0, b"GET / HTTP/1.1\r\n\r\n", 200, 1)
+    eventually(lambda: "/dev/full: No space left on device; tried again" in caplog.text)
+    log.close(DEADLINE_SECONDS)
+    assert caplog.text.count("No space left") == 1
+    assert "/dev/full: 10 lines lost" in caplog.text
+
+
+def test_the_memory_of_a_record_is_no_more_than_what_is_counted() -> None:
+    heads = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(10_000)]
+    log = AccessLog(Path("/dev/null"))
+    # What the thread has taken is no longer counted.
+    log.close(DEADLINE_SECONDS)
+    tracemalloc.start()
+    try:
+        for number, head in enumerate(heads, 1000):
+            log.note(f"192.0.2.{number}", number << 10, head, 200, number << 10)
+        held, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(heads) * RECORD_BYTES / 3 < held < len(heads) * RECORD_BYTES
 
 
 # With a running server.
@@ -245,11 +276,104 @@ def test_without_one_nothing_is_written(engine: Engine, site_vhosts: Path) -> No
         assert output.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere/access.log", "No such file or directory"),
+        (".", "it is a directory"),
+        ("socket", "it is a socket; if it is the standard output, name it with -"),
+    ],
+)
 def test_a_log_that_cannot_be_opened_keeps_the_server_from_starting(
-    site_vhosts: Path, tmp_path: Path
+    site_vhosts: Path, tmp_path: Path, name: str, reason: str
 ) -> None:
-    path = tmp_path / "nowhere" / "access.log"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    path = tmp_path / name
     done = run_program("--bind", "127.0.0.1:0", "--access-log", str(path), str(site_vhosts))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("ashttpd: ")
-    assert os.fspath(path) in done.stderr
+    assert done.stderr.splitlines() == [f"ashttpd: --access-log: {path}: {reason}"]
+
+
+def test_a_closed_standard_output_keeps_the_server_from_starting(site_vhosts: Path) -> None:
+    shell = ("sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM)
+    done = run_program(
+        "--bind", "127.0.0.1:0", "--access-log", "-", str(site_vhosts), program=shell
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "ashttpd: --access-log: the standard output is closed, or not open for writing"
+    ]
+
+
+def test_a_full_pipe_holds_up_neither_deploys_nor_the_end(
+    engine: Engine, site_webroot: Path, tmp_path: Path
+) -> None:
+    put(tmp_path, "site.example", site_webroot)
+    with engine.serving(tmp_path, "--access-log", "-") as server:
+        assert server.process.stdout is not None
+        fcntl.fcntl(server.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        with server.connect() as client:
+            for _ in range(100):
+                assert client.get("/hello.txt").status == 200
+        put(tmp_path, "new.example", site_webroot)
+        eventually(lambda: server.get("/hello.txt", "new.example").status == 200)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        server.log.wait_for(r"access log: the standard output: \d+ lines lost")
+
+
+def test_a_fifo_without_a_reader_is_said_and_filled_once_it_has_one(
+    engine: Engine, site_vhosts: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with engine.serving(site_vhosts, "--access-log", str(path)) as server:
+        server.log.wait_for(f"access log: {path}: no process reads this FIFO; tried again")
+        for number in range(3):
+            server.get(f"/hello.txt?{number}")
+        with path.open("rb") as reader:
+            lines = [reader.readline().decode().rstrip("\n") for _ in range(3)]
+        assert all(COMBINED.fullmatch(line) for line in lines)
+        assert [re.findall(r"\?(\d)", line) for line in lines] == [["0"], ["1"], ["2"]]
+
+
+def test_after_a_full_disk_a_torn_line_is_finished_and_nothing_is_lost(
+    site_vhosts: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with serving(site_vhosts, "--access-log", str(path)) as server:
+        # As a full disk does, the limit of a file's size has a write stop within a line.
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        with server.connect() as client:
+            for number in range(100):
+                client.get(f"/hello.txt?{number}")
+        server.log.wait_for(f"access log: {path}: File too large; tried again each second")
+        assert path.stat().st_size == 1000
+        assert not path.read_text().endswith("\n")
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
+        lines = _wait_for_lines(path, 100)
+    assert [line["request"] for line in lines] == [
+        f"GET /hello.txt?{number} HTTP/1.1" for number in range(100)
+    ]
+
+
+def test_a_torn_line_is_written_anew_where_the_log_is_moved_away_from_a_full_disk(
+    site_vhosts: Path, tmp_path: Path
+) -> None:
+    path, rotated = tmp_path / "access.log", tmp_path / "access.log.1"
+    with serving(site_vhosts, "--access-log", str(path)) as server:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        with server.connect() as client:
+            for number in range(15):
+                client.get(f"/hello.txt?{number}")
+        server.log.wait_for("File too large")
+        path.rename(rotated)
+        server.signal(signal.SIGHUP)
+        eventually(path.exists)
+    whole, torn = rotated.read_text().rsplit("\n", 1)
+    assert torn
+    lines = [*whole.splitlines(), *path.read_text().splitlines()]
+    queries = [re.findall(r"\?(\d+)", line)[0] for line in lines if COMBINED.fullmatch(line)]
+    assert queries == [str(number) for number in range(15)]

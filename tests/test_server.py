@@ -6,11 +6,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, cast
 
 import pytest
 
+from ashttpd.accesslog import AccessLog
+from ashttpd.server import _Signals, _wait_for_stop
 from tests.conftest import Engine
 from tests.servers import Server, eventually, request, serving, wait_until_read
+
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -134,3 +139,32 @@ def test_without_inotify_changes_are_still_found_and_signals_still_heard(
         target = (site_vhosts / "site.example").resolve()
         (tmp_path / "a.example").symlink_to(target)
         eventually(lambda: server.get("/hello.txt", "a.example").status == 200, 3)
+
+
+class _Reopened:
+    """An access log that is told to open anew, and again while it does that."""
+
+    def __init__(self, signals: _Signals) -> None:
+        self.count = 0
+        self._signals = signals
+
+    def reopen(self) -> None:
+        self.count += 1
+        if self.count == 1:
+            signal.raise_signal(signal.SIGHUP)
+        else:
+            self._signals.stop = signal.SIGTERM
+
+
+def test_a_sighup_that_comes_while_the_one_before_is_heeded_is_not_lost() -> None:
+    signals = _Signals()
+    before = [(number, signal.getsignal(number)) for number in _HANDLED]
+    signals.install()
+    try:
+        log = _Reopened(signals)
+        signal.raise_signal(signal.SIGHUP)
+        _wait_for_stop(signals, cast(AccessLog, log))
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    assert log.count == 2

@@ -1,0 +1,139 @@
+"""Log files: what can be one, and where a line begins."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ashttpd.logfile import LogFile, LogFileError, NoReaderError
+
+# Runs with the standard descriptors closed, and prints to the pipe that it was given.
+_WITHOUT_STANDARD = """
+import os, sys
+for fd in range(3):
+    os.close(fd)
+from ashttpd.logfile import LogFile, LogFileError, keep_standard_descriptors
+keep_standard_descriptors()
+opened = os.open("/dev/null", os.O_RDONLY)
+try:
+    os.write(1, b"to a client")
+    said = "written"
+except OSError as error:
+    said = error.strerror
+try:
+    LogFile(1).open()
+except LogFileError as error:
+    said += f", {error}"
+os.write(int(sys.argv[1]), f"{opened > 2}, {said}".encode())
+"""
+
+
+def test_a_line_is_appended(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    file = LogFile(path)
+    file.open()
+    assert file.write(b"one\n") == 4
+    file.close()
+    assert path.read_text() == "before\none\n"
+
+
+@pytest.mark.parametrize("before", ["half a line", "one\nhalf"])
+def test_a_file_that_ends_within_a_line_gets_a_newline_first(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(before)
+    file = LogFile(path)
+    file.open()
+    file.write(b"one\n")
+    file.write(b"two\n")
+    file.close()
+    assert path.read_text() == before + "\none\ntwo\n"
+
+
+def test_a_fifo_that_was_left_within_a_line_gets_a_newline_first(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = LogFile(path)
+    file.open()
+    file.write(b"half")
+    file.open()
+    file.write(b"one\n")
+    file.close()
+    assert os.read(reader, 100) == b"half\none\n"
+    os.close(reader)
+
+
+def test_a_fifo_without_a_reader_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    with pytest.raises(NoReaderError, match=f"{path}: no process reads"):
+        LogFile(path).open()
+
+
+def _fill(file: LogFile) -> None:
+    """Write until there is no room, which has to be told and not waited for."""
+    with suppress(BlockingIOError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def test_a_full_pipe_that_others_share_does_not_block_and_stays_as_they_have_it() -> None:
+    reader, writer = os.pipe()
+    file = LogFile(writer)
+    _fill(file)
+    assert os.get_blocking(writer)
+    file.close()
+    os.close(writer)
+    os.close(reader)
+
+
+def test_a_full_socket_does_not_block_and_stays_as_others_have_it() -> None:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        file = LogFile(writer.fileno())
+        _fill(file)
+        assert writer.getblocking()
+        file.close()
+        assert writer.fileno() >= 0
+
+
+def test_what_can_never_be_a_log_is_named_with_the_reason(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    (tmp_path / "file").touch()
+    for name, reason in (
+        (".", "it is a directory"),
+        ("socket", "it is a socket"),
+        ("missing/log", "No such file or directory"),
+        ("file/log", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("\0", "null"),
+    ):
+        with pytest.raises(LogFileError, match=reason) as caught:
+            LogFile(tmp_path / name).open()
+        assert name.strip(".\0") in str(caught.value)
+
+
+def test_a_descriptor_that_is_not_open_for_writing_is_told() -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(LogFileError, match=f"descriptor {reader} is closed, or not open"):
+        LogFile(reader).open()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_no_file_gets_the_number_of_a_standard_descriptor_that_was_closed() -> None:
+    reader, writer = os.pipe()
+    arguments = (sys.executable, "-c", _WITHOUT_STANDARD, str(writer))
+    subprocess.run(arguments, pass_fds=(writer,), check=True)
+    os.close(writer)
+    said = os.read(reader, 1000).decode()
+    os.close(reader)
+    assert said == (
+        "True, Bad file descriptor, the standard output is closed, or not open for writing"
+    )
