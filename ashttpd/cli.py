@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ashttpd import __version__
+from ashttpd.budget import FilesError
 from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.errorlog import ErrorLog, logging_errors
@@ -173,7 +174,7 @@ def _serve(error_log: ErrorLog, options: argparse.Namespace, model: str, io: str
         )
     except LogFileError as error:
         error_log.say(f"ashttpd: --access-log: {show(str(error))}")
-    except (AddressError, OSError) as error:
+    except (AddressError, FilesError, OSError) as error:
         error_log.say(f"ashttpd: {show(str(error))}")
     except Exception:
         log.critical("ashttpd ends: this is a bug", exc_info=True)

@@ -1,7 +1,6 @@
 """What a server is told: the command line's values, checked."""
 
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,10 +10,6 @@ from ashttpd.listen import Address
 
 # The model that stands for the best one that works here.
 AUTO: Final = "auto"
-# More have not been tried.
-MOST_CONNECTIONS: Final = 1_000_000
-# Of the files that may be open, an eighth is kept for webroots and logs, and this at least.
-_LEAST_RESERVE: Final = 64
 
 
 def default_threads() -> int:
@@ -23,14 +18,6 @@ def default_threads() -> int:
     More than the processors, since a worker may wait for a disk.
     """
     return min(8, 2 + 2 * len(os.sched_getaffinity(0)))
-
-
-def default_connections() -> int:
-    """Return the number of connections where none is named: what the limit of open files leaves."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if files == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return min(MOST_CONNECTIONS, max(1, files - max(_LEAST_RESERVE, files // 8)))
 
 
 # The engines, and the ways in which each of them reads large bodies, the usual one first.

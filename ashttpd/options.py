@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ashttpd.config import MOST_CONNECTIONS
+from ashttpd.budget import MOST_CONNECTIONS
 from ashttpd.http.limits import Limits
 
 # Deadlines are looked at once a second; less than this would end connections that are in use.

@@ -2,10 +2,11 @@
 
 import gc
 import logging
+import os
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,19 @@ from types import FrameType
 from typing import Final
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.aio import engine as aio
 from ashttpd.aio.engine import AioEngine
 from ashttpd.aio.files import Io
-from ashttpd.config import AUTO, MODELS, Config, default_connections
+from ashttpd.budget import Budget, FilesNeeded, allowed_files, divide
+from ashttpd.config import AUTO, MODELS, Config
 from ashttpd.engine import Engine, UnusableError
 from ashttpd.epoll.extents import SEND_BODY
 from ashttpd.errorlog import FLUSH_SECONDS
 from ashttpd.http.limits import Limits
 from ashttpd.listen import describe, listen
+from ashttpd.threads import engine as threads
 from ashttpd.threads.engine import ThreadsEngine
+from ashttpd.uring import engine as uring
 from ashttpd.uring.engine import UringEngine
 from ashttpd.vhosts.follow import Follower
 from ashttpd.vhosts.watch import Watch
@@ -40,6 +45,11 @@ START_SECONDS: Final = 60.0
 # cycles (gc.set_threshold). Answers are kept, and hardly any request leaves a cycle: with Python's
 # own numbers that look is 3 % of what a body off a disk costs, and holds everybody up meanwhile.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
+_FILES_NEEDED: Final[Mapping[str, Callable[[int], FilesNeeded]]] = {
+    "threads": threads.files_needed,
+    "aio": aio.files_needed,
+    "uring": uring.files_needed,
+}
 
 
 class _Signals:
@@ -70,16 +80,32 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _with_connections(limits: Limits) -> Limits:
-    """Return the limits with a number of connections, which the limit of open files allows."""
-    most = default_connections()
-    if limits.max_connections > most:
+def _divide_files(config: Config, model: str) -> Budget:
+    """Return what the limit of open files leaves for connections; raises FilesError.
+
+    Every name of the directory counts as a site.
+    """
+    try:
+        sites = sum(not name.startswith(".") for name in os.listdir(config.vhosts))
+    except OSError:
+        sites = 0  # the watch tells of it
+    needs = _FILES_NEEDED[model](config.threads)
+    return divide(allowed_files(), needs, sites, len(config.addresses))
+
+
+def _limits_within(budget: Budget, limits: Limits) -> Limits:
+    """Return the limits with a number of connections that the open files allow."""
+    most, wanted = budget.connections, limits.max_connections
+    if wanted > most:
         log.warning(
             "--max-connections %d: the limit of open files leaves room for %d; raise it",
-            limits.max_connections,
+            wanted,
             most,
         )
-    return replace(limits, max_connections=limits.max_connections or most)
+    connections = min(wanted or most, most)
+    waiting = min(budget.waiting, connections)
+    log.info("%s", replace(budget, connections=connections, waiting=waiting))
+    return replace(limits, max_connections=connections)
 
 
 def _wait_for_stop(signals: _Signals, access_log: AccessLog | None) -> None:
@@ -94,24 +120,32 @@ def _wait_for_stop(signals: _Signals, access_log: AccessLog | None) -> None:
 
 
 def _make_engine(
-    config: Config, listeners: Sequence[socket], watch: Watch, access_log: AccessLog | None
+    config: Config,
+    budget: Budget,
+    listeners: Sequence[socket],
+    watch: Watch,
+    access_log: AccessLog | None,
 ) -> Engine:
-    """Return the engine that is asked for, or the best that works; raises UnusableError."""
-    limits = _with_connections(config.limits)
+    """Return the engine that is asked for, or the best that works.
+
+    Raises UnusableError, and FilesError where another one than `budget` is for needs too many.
+    """
+    limits = _limits_within(budget, config.limits)
     if config.model == "aio":
         engine = AioEngine(listeners, watch, limits, access_log, Io(config.io))
         _prepare_files(watch, engine)
         return engine
     if config.model in ("uring", AUTO):
         try:
-            uring = UringEngine(listeners, watch, limits, access_log)
+            ring = UringEngine(listeners, watch, limits, access_log)
         except UnusableError as error:
             if config.model != AUTO:
                 raise
             log.info("model threads, since uring cannot be had: %s", error)
+            limits = _limits_within(_divide_files(config, "threads"), config.limits)
         else:
             log.info("model uring")
-            return uring
+            return ring
     send_body = SEND_BODY[config.io or MODELS["threads"][0]]
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
 
@@ -136,8 +170,8 @@ def _prepare_files(watch: Watch, engine: AioEngine) -> None:
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status.
 
-    Raises AddressError, LogFileError, UnusableError and OSError for what keeps the server from
-    starting.
+    Raises AddressError, FilesError, LogFileError, UnusableError and OSError for what keeps the
+    server from starting.
     """
     gc.set_threshold(*GC_THRESHOLDS)
     _raise_file_limit()
@@ -151,11 +185,12 @@ def run(config: Config) -> int:
             access_log = AccessLog(path)
             # Whatever keeps the server from starting is not held up.
             stack.callback(access_log.close, 0)
+        budget = _divide_files(config, "uring" if config.model == AUTO else config.model)
         watch = Watch(config.vhosts)
         watch.check(START_SECONDS, lambda: bool(signals.stop))
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
-        engine = _make_engine(config, listeners, watch, access_log)
+        engine = _make_engine(config, budget, listeners, watch, access_log)
         watch.on_change = engine.distrust
         follower = Follower(watch, config.vhosts)
         engine.start()

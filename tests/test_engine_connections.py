@@ -30,10 +30,14 @@ def impatient(engine: Engine, site_vhosts: Path, impatient_log: Path) -> Iterato
         yield running
 
 
-def test_connections_beyond_the_limit_of_open_files_wait_until_others_end(
-    engine: Engine, site_vhosts: Path
+def test_connections_that_the_system_has_no_files_for_wait_until_others_end(
+    engine: Engine, site_vhosts: Path, tmp_path: Path
 ) -> None:
-    limited = ("sh", "-c", 'ulimit -n 48 && exec "$@"', "sh")
+    # The server counts on more files than there are, as when all processes together use them up.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ashttpd.budget\nashttpd.budget.allowed_files = lambda: 1000\n"
+    )
+    limited = ("env", f"PYTHONPATH={tmp_path}", "sh", "-c", 'ulimit -n 48 && exec "$@"', "sh")
     with ExitStack() as stack:
         options = ("--threads", "1", "--max-connections", "100")
         server = stack.enter_context(engine.serving(site_vhosts, *options, under=limited))

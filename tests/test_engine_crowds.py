@@ -1,12 +1,14 @@
 """Every engine: more connections than there may be, in all and from one address."""
 
+import re
+import signal
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.conftest import Engine
-from tests.servers import Client, Server, eventually, request
+from tests.servers import Client, Server, eventually, put, request, run_program
 
 HELLO = b"hello, world\n"
 HALF = request("/hello.txt")[:30]
@@ -130,9 +132,76 @@ def test_who_finds_no_room_for_long_gets_503_and_nobody_loses_an_answer(
         eventually(lambda: not is_turned_away(server))
 
 
-def test_more_connections_than_open_files_are_named_at_the_start(
+LIMITED = ("sh", "-c", 'ulimit -n 200 && exec "$@"', "sh")
+
+
+def test_more_connections_than_open_files_are_named_at_the_start_and_not_accepted(
     engine: Engine, site_vhosts: Path
 ) -> None:
-    limited = ("sh", "-c", 'ulimit -n 200 && exec "$@"', "sh")
-    with engine.serving(site_vhosts, "--max-connections", "137", under=limited) as server:
-        server.log.wait_for("--max-connections 137: the limit of open files leaves room for 136")
+    with engine.serving(site_vhosts, "--max-connections", "190", under=LIMITED) as server:
+        room = server.log.wait_for(
+            r"--max-connections 190: the limit of open files leaves room for (\d+); raise it"
+        )
+        most = server.log.wait_for(r"open files: 200 allowed; (\d+) for connections and \d+ that")
+        assert room[1] == most[1]
+
+
+def test_what_is_open_besides_connections_is_what_the_log_says_of_it_at_most(
+    engine: Engine, site_vhosts: Path, tmp_path: Path
+) -> None:
+    with engine.serving(site_vhosts, "--access-log", str(tmp_path / "log")) as server:
+        said = server.log.wait_for(
+            r"(\d+) for sites \(now 1\), \d+ for deploys and more sites, (\d+) for the engine"
+        )
+        assert server.get("/5m.bin").status == 200
+        files = [name for name in server.open_files() if not name.startswith("socket:")]
+        assert len(files) <= int(said[1]) + int(said[2])
+
+
+def test_with_all_connections_in_use_a_deploy_goes_live_and_a_log_is_rotated(
+    engine: Engine, site_webroot: Path, tmp_path: Path
+) -> None:
+    vhosts, path = tmp_path / "vhosts", tmp_path / "access.log"
+    vhosts.mkdir()
+    put(vhosts, "site.example", site_webroot)
+    options = ("--threads", "2", "--access-log", str(path))
+    with ExitStack() as stack:
+        server = stack.enter_context(engine.serving(vhosts, *options, under=LIMITED))
+        most = int(server.log.wait_for(r"200 allowed; (\d+) for connections")[1])
+        for _ in range(most):
+            client = stack.enter_context(server.connect())
+            client.send(HALF)
+        eventually(lambda: held(server) == most)
+        # These wait.
+        for _ in range(8):
+            stack.enter_context(server.connect()).send(HALF)
+        path.rename(tmp_path / "rotated.log")
+        server.signal(signal.SIGHUP)
+        eventually(path.exists)
+        put(vhosts, "new.example", site_webroot)
+        server.log.wait_for("new.example: serving")
+        assert "Too many open files" not in server.log.text
+        server.log.wait_for("connections turned away with 503")
+
+
+def test_fewer_files_than_sites_need_are_named_with_the_number_that_is_needed(
+    engine: Engine, site_webroot: Path, tmp_path: Path
+) -> None:
+    for number in range(200):
+        put(tmp_path, f"{number}.example", site_webroot)
+    done = run_program(
+        *engine.options,
+        *("--bind", "127.0.0.1:0", str(tmp_path)),
+        program=(*LIMITED, *engine.program),
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    needed = re.fullmatch(
+        r"ashttpd: (\d+) open files are needed at least for 200 sites, and the limit of open files "
+        r"is 200: raise it \(.*\)",
+        line,
+    )
+    assert needed
+    enough = ("sh", "-c", f'ulimit -n {needed[1]} && exec "$@"', "sh")
+    with engine.serving(tmp_path, under=enough) as server:
+        assert server.get("/hello.txt", "199.example").status == 200

@@ -10,9 +10,11 @@ from ashttpd.aio.files import Files, Io
 from ashttpd.aio.loop import Loop
 from ashttpd.aio.queue import Queue
 from ashttpd.aio.warmer import Warmer
+from ashttpd.budget import FilesNeeded
 from ashttpd.engine import HotSource
 from ashttpd.epoll.acceptor import Acceptor
 from ashttpd.epoll.fastest import make_accept, make_sockets
+from ashttpd.epoll.sockets import MAX_EVENTS
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import File
 
@@ -78,3 +80,10 @@ class AioEngine:
         self._warmer.close()
         self._loop.close()
         return time.monotonic() < deadline
+
+
+def files_needed(_threads: int) -> FilesNeeded:
+    """Return what this engine has open besides its connections."""
+    # The acceptor's epoll set and eventfd; for the loop the same, a pipe, /dev/null and the queue's
+    # eventfd. Each file is open twice, see Files. The acceptor turns new sockets away by so many.
+    return FilesNeeded(engine=8, per_site=2, waiting=MAX_EVENTS)

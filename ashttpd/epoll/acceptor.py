@@ -119,7 +119,7 @@ class Acceptor:
             self._wait(PAUSE_SECONDS)
             return
         try:
-            fds = self._accept(listener, MAX_EVENTS)
+            fds = self._accept(listener, min(MAX_EVENTS, self._most))
         except OSError as error:
             self._pause(error)
             return

@@ -7,10 +7,12 @@ from socket import socket
 from threading import Thread
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.budget import FilesNeeded
 from ashttpd.engine import HotSource
 from ashttpd.epoll.acceptor import Acceptor
 from ashttpd.epoll.extents import SendBody
 from ashttpd.epoll.fastest import make_accept, make_sockets
+from ashttpd.epoll.sockets import MAX_EVENTS
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
 
@@ -70,3 +72,10 @@ class ThreadsEngine:
         for worker in self._workers:
             worker.close()
         return time.monotonic() < deadline
+
+
+def files_needed(threads: int) -> FilesNeeded:
+    """Return what this engine has open besides its connections."""
+    # The acceptor's epoll set and eventfd; for each worker the same, a pipe and /dev/null. The
+    # acceptor turns new sockets away by so many at a time.
+    return FilesNeeded(engine=2 + 5 * threads, per_site=1, waiting=MAX_EVENTS)

@@ -8,8 +8,10 @@ from socket import socket
 from threading import Thread
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.budget import FilesNeeded
 from ashttpd.engine import HotSource
 from ashttpd.http.limits import Limits
+from ashttpd.uring.lobby import MAX_WAITING
 from ashttpd.uring.loop import Loop
 from ashttpd.uring.ring import Ring
 
@@ -61,3 +63,9 @@ class UringEngine:
         self.loop.drain(deadline)
         self._thread.join()
         return time.monotonic() < deadline
+
+
+def files_needed(_threads: int) -> FilesNeeded:
+    """Return what this engine has open besides its connections."""
+    # The ring, its eventfd, a pipe, /dev/null and the page map of the process.
+    return FilesNeeded(engine=6, per_site=1, waiting=MAX_WAITING)

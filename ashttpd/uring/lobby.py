@@ -12,7 +12,8 @@ from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
 from ashttpd.http.limits import Limits
 from ashttpd.uring.client import Client
 
-# Beyond it new ones stay in the kernel's queue: each here is an open file.
+# Beyond it, or beyond as many as may be connections, new ones stay in the kernel's queue: each here
+# is an open file.
 MAX_WAITING: Final = 256
 # To find who is idle is to look at all; so one in so many of them makes room at once, and nobody is
 # looked at again before so many seconds.
@@ -54,7 +55,7 @@ class Lobby:
     @property
     def is_full(self) -> bool:
         """Whether no more may come."""
-        return len(self._waiting) >= MAX_WAITING
+        return len(self._waiting) >= min(MAX_WAITING, self._most)
 
     @property
     def room(self) -> int:
