@@ -45,7 +45,8 @@ signals:
   SIGTERM, SIGINT   take no new connections, finish the responses under way, exit 0
   SIGHUP            open the access log anew, after it was rotated
 
-exit status: 0 after a drain, 1 when the server cannot start, 2 for a wrong command line."""
+exit status: 0 after a drain; 1 when the server cannot start, or ends because of an error of its
+own; 2 for a wrong command line."""
 
 
 def _address(text: str) -> Address:

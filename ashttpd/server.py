@@ -45,6 +45,8 @@ START_SECONDS: Final = 60.0
 # cycles (gc.set_threshold). Answers are kept, and hardly any request leaves a cycle: with Python's
 # own numbers that look is 3 % of what a body off a disk costs, and holds everybody up meanwhile.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
+# Why the server ends, where no signal asked for it.
+_ERROR: Final = "an error"
 _FILES_NEEDED: Final[Mapping[str, Callable[[int], FilesNeeded]]] = {
     "threads": threads.files_needed,
     "aio": aio.files_needed,
@@ -179,10 +181,8 @@ def run(config: Config) -> int:
     signals.install()
     with ExitStack() as stack:
         listeners = [stack.enter_context(listen(address)) for address in config.addresses]
-        access_log = None
-        if config.access_log is not None:
-            path = None if config.access_log == "-" else Path(config.access_log)
-            access_log = AccessLog(path)
+        access_log = _open_access_log(config.access_log)
+        if access_log is not None:
             # Whatever keeps the server from starting is not held up.
             stack.callback(access_log.close, 0)
         budget = _divide_files(config, "uring" if config.model == AUTO else config.model)
@@ -197,13 +197,30 @@ def run(config: Config) -> int:
         for listener in listeners:
             log.info("listening on %s", describe(listener))
         follower.start()
-        _wait_for_stop(signals, access_log)
+        reason = _attend(signals, access_log)
         follower.stop()
         deadline = time.monotonic() + config.drain_seconds
-        _drain(engine, config.drain_seconds, signal.Signals(signals.stop).name)
+        _drain(engine, config.drain_seconds, reason)
         if access_log is not None:
             access_log.close(max(FLUSH_SECONDS, deadline - time.monotonic()))
-    return 0
+    return 1 if reason == _ERROR else 0
+
+
+def _open_access_log(place: str | None) -> AccessLog | None:
+    if place is None:
+        return None
+    return AccessLog(None if place == "-" else Path(place))
+
+
+def _attend(signals: _Signals, access_log: AccessLog | None) -> str:
+    """Do what signals ask for until the server is to end; returns the reason."""
+    try:
+        _wait_for_stop(signals, access_log)
+    except Exception:
+        # Without this loop no signal would be heeded any more.
+        log.critical("the server ends: this is a bug of ashttpd", exc_info=True)
+        return _ERROR
+    return signal.Signals(signals.stop).name
 
 
 def _drain(engine: Engine, seconds: float, reason: str) -> None:

@@ -141,6 +141,31 @@ def test_without_inotify_changes_are_still_found_and_signals_still_heard(
         eventually(lambda: server.get("/hello.txt", "a.example").status == 200, 3)
 
 
+def test_an_error_of_the_main_loop_is_logged_and_ends_the_server_with_a_drain(
+    engine: Engine, site_vhosts: Path, content: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    program = (
+        "import sys, ashttpd.accesslog\n"
+        "def fail(self): raise ValueError('of a test')\n"
+        "ashttpd.accesslog.AccessLog.reopen = fail\n"
+        "from ashttpd.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    options = [*engine.options, "--access-log", str(tmp_path / "access.log")]
+    server = Server(site_vhosts, options, (sys.executable, "-c", program))
+    try:
+        with server.connect(receive_bytes=4096) as slow:
+            slow.send(request("/20m.bin"))
+            head = slow.read_head()
+            server.signal(signal.SIGHUP)
+            server.log.wait_for("CRITICAL the server ends: this is a bug of ashttpd")
+            server.log.wait_for("ValueError: of a test")
+            assert slow.read_bytes(int(head.fields["content-length"])) == content["20m.bin"]
+        assert server.wait() == 1
+    finally:
+        server.kill()
+
+
 class _Reopened:
     """An access log that is told to open anew, and again while it does that."""
 
