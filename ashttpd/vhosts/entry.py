@@ -197,17 +197,22 @@ class Entry:
 
     def say_what_lasts(self, now: float) -> None:
         """Tell of what takes long, once."""
-        for job, what in ((self.look, "looking at"), (self.opening, "opening")):
+        for job in (self.look, self.opening):
             if job is not None and not job.is_said and job.lasts(now) >= SAY_SECONDS:
                 job.is_said = True
                 log.warning(
                     "%s: %s its file takes longer than %g s; %s, and other sites are followed",
                     self.name,
-                    what,
+                    _what(job),
                     SAY_SECONDS,
                     self._outcome(),
                 )
 
     def _say_done(self, job: Job) -> None:
         if job.is_said:
-            log.info("%s: done after %.0f s", self.name, job.lasts(time.monotonic()))
+            seconds = job.lasts(time.monotonic())
+            log.info("%s: %s its file took %.0f s", self.name, _what(job), seconds)
+
+
+def _what(job: Job) -> str:
+    return "looking at" if isinstance(job, Look) else "opening"
