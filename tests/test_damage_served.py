@@ -15,7 +15,10 @@ from ashttpd.sites import Sites
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from tests.conftest import Engine
-from tests.servers import build_site, request
+from tests.mutants import LISTING, MAKERS, PAGE, REDIRECT, A, build_healthy
+from tests.servers import Server, build_site, request
+from tests.streams import Heard, parse_responses
+from tests.webroots import take_apart
 
 SECOND: Final = second_of(0)
 IN_PROCESS: Final = 3_000
@@ -114,4 +117,71 @@ def test_hundreds_of_damaged_webroots_in_a_running_server_hurt_nobody(
                 assert f"{host}: refused, nothing is served" in server.log.text, what
         for target, body in BODIES.items():
             assert client.get(target, "intact.example").status == (404 if body is None else 200)
+        server.assert_well()
+
+
+# Of each resource that a mutant may lie about, and the fields with which a client asks for it.
+MUTANT_REQUESTS: Final = (
+    ("GET", A.decode(), ()),
+    ("GET", A.decode(), ("Accept-Encoding: gzip",)),
+    ("GET", A.decode(), ("Range: bytes=1-2,300-",)),
+    ("GET", A.decode(), ("If-None-Match: *",)),
+    ("HEAD", A.decode(), ()),
+    ("GET", REDIRECT.decode(), ()),
+    ("GET", LISTING.decode(), ()),
+    ("GET", "/none", ()),
+)
+# Requests of one connection: less than what a server takes in one.
+PIPELINE: Final = 100
+
+
+@pytest.fixture(scope="module")
+def mutant_vhosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site that is well, and beside it mutants: a share of all, each kind among them."""
+    directory = tmp_path_factory.mktemp("mutants")
+    healthy = build_healthy(directory)
+    vhosts = directory / "vhosts"
+    vhosts.mkdir()
+    (vhosts / "good.example").write_bytes(healthy)
+    for kind, maker in MAKERS.items():
+        for number, mutant in enumerate(maker(take_apart(healthy))):
+            is_of_page = (mutant.path, mutant.variant) == (A, 0)
+            if is_of_page or number % 12 == 0:
+                name = f"{kind.replace(' ', '-')}{number}.example"
+                (vhosts / name).write_bytes(mutant.packed)
+    return vhosts
+
+
+Asked = tuple[str, str, str, tuple[str, ...]]
+
+
+def _ask(server: Server, asked: list[Asked]) -> list[Heard]:
+    """Return the responses of one connection to method, target, host and fields of requests."""
+    requests = [request(target, host, *fields, method=m) for m, target, host, fields in asked]
+    requests[-1] = requests[-1][:-2] + b"Connection: close\r\n\r\n"
+    with server.connect() as client:
+        client.send(b"".join(requests))
+        stream = client.read_rest()
+    return parse_responses([method for method, *_others in asked], stream)
+
+
+def test_hundreds_of_mutants_with_right_checksums_tear_no_connection_that_the_good_site_shares(
+    engine: Engine, mutant_vhosts: Path
+) -> None:
+    mutants = sorted(path.name for path in mutant_vhosts.iterdir() if path.name != "good.example")
+    assert len(mutants) > 150
+    asked: list[Asked] = []
+    for host in mutants:
+        for method, target, fields in MUTANT_REQUESTS:
+            asked.append((method, target, host, fields))
+            asked.append(("GET", A.decode(), "good.example", ()))
+    with engine.serving(mutant_vhosts) as server:
+        for start in range(0, len(asked), PIPELINE):
+            part = asked[start : start + PIPELINE]
+            heard = _ask(server, part)
+            for (_method, target, host, _fields), response in zip(part, heard, strict=True):
+                if host == "good.example":
+                    assert (response.status, response.body) == (HTTPStatus.OK, PAGE)
+                else:
+                    assert response.status in (200, 206, 301, 304, 404, 500), (host, target)
         server.assert_well()

@@ -5,22 +5,31 @@ memory, and never anything else. Some lie in tests/data/bad, named for what is w
 """
 
 import json
+import logging
 import os
 import resource as limits
 import struct
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from ashttpd.answers import Answers
+from ashttpd.http.dates import second_of
+from ashttpd.sites import Sites
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
 from mkroot.build import Options
 from mkroot.inspect import Extraction, describe
+from tests import mutants as mutant_sites
+from tests.mutants import MAKERS, Mutant, build_healthy
+from tests.streams import Heard, parse_responses
 from tests.trees import ROOT, make, plain_environment, plant
 from tests.webroots import SMALL, Draft, Part, faults, opened, paths_in, take_apart
 
@@ -645,6 +654,88 @@ def test_each_bad_file_is_refused(path: Path) -> None:
     assert faults(path)
     assert time.monotonic() - start < SOON_SECONDS
     assert limits.getrusage(limits.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.fixture(scope="module")
+def mutable(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return build_healthy(tmp_path_factory.mktemp("mutable"))
+
+
+@contextmanager
+def in_memory(packed: bytes) -> Iterator[Path]:
+    """Give a file of memory with this content."""
+    fd = os.memfd_create("webroot")
+    try:
+        os.write(fd, packed)
+        yield Path(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+# Each kind of variant, and what an error page, a part and a 304 take of one.
+MUTANT_KEYS: Final = tuple(
+    b"1k-%b %b\nHa\n%b" % (method, target, field)
+    for method, target, field in (
+        *((b"GET", path, b"") for path in (mutant_sites.A, mutant_sites.REDIRECT)),
+        *((b"GET", mutant_sites.A, field) for field in (b"Cgzip\n", b"Rbytes=1-2,300-\n", b"N*\n")),
+        *((b"HEAD", path, b"") for path in (mutant_sites.A, b"/none")),
+        *((b"GET", path, b"") for path in (mutant_sites.LISTING, b"/none", b"/dir/x")),
+    )
+)
+SECOND: Final = second_of(0)
+
+
+def answers_of(webroot: Webroot) -> list[Heard]:
+    """Return what a site answers, and hold that each answer is one response and no byte more."""
+    find = Answers(Sites({"__default__": webroot})).find
+    plans = [find(key, SECOND) for key in MUTANT_KEYS]
+    assert not any(plan.close or plan.body for plan in plans)
+    methods = [key[3:].split()[0].decode() for key in MUTANT_KEYS]
+    heard = parse_responses(methods, b"".join(plan.head for plan in plans))
+    assert [response.status for response in heard] == [plan.status for plan in plans]
+    return heard
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_mutant_with_right_checksums_is_a_webroot_error_and_never_a_torn_answer(
+    mutable: bytes, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    for mutant in MAKERS[kind](take_apart(mutable)):
+        with in_memory(mutant.packed) as path:
+            found = faults(path)
+            assert found or not mutant.path, mutant.name
+            if found[:1] and found[0].startswith("open: "):
+                continue
+            with opened(path) as webroot:
+                answers_of(webroot)
+                assert not mutant.path or is_refused(webroot, mutant), mutant.name
+
+
+def is_refused(webroot: Webroot, mutant: Mutant) -> bool:
+    """Whether the reader gives no head for the variant that the mutant lies about."""
+    try:
+        resource = webroot.lookup(mutant.path)
+        assert resource is not None
+        webroot.head_block(resource, resource.variants[mutant.variant])
+    except WebrootError:
+        return True
+    return False
+
+
+def test_there_are_many_mutants_and_each_is_another(mutable: bytes) -> None:
+    draft = take_apart(mutable)
+    packed = [mutant.packed for maker in MAKERS.values() for mutant in maker(draft)]
+    assert len(packed) > 840
+    assert len(set(packed)) > 840
+
+
+def test_the_site_that_mutants_are_made_of_is_well(mutable: bytes) -> None:
+    with in_memory(mutable) as path:
+        assert faults(path) == []
+        with opened(path) as webroot:
+            statuses = {heard.status for heard in answers_of(webroot)}
+    assert statuses == {200, 206, 301, 304, 404}
 
 
 def test_there_are_bad_files() -> None:

@@ -66,6 +66,8 @@ VARIANT_FIELDS: Final = {
     "media_type": (68, "<H"),
     "coding": (70, "<H"),
     "zero": (72, "B"),
+    "sha256": (96, "32s"),
+    "head_sha256": (128, "32s"),
 }
 Fields = dict[str, tuple[int, str]]
 
@@ -116,6 +118,45 @@ class Draft:
         """Return a field of a path's record, or of its first variant."""
         fields = RECORD_FIELDS if name in RECORD_FIELDS else VARIANT_FIELDS
         return _get(self.part(b"RSRC").data, self.record_of(path), fields, name)
+
+    def set_variant(self, path: bytes, number: int, name: str, value: int | bytes) -> None:
+        """Change a field of one of the variants of a path."""
+        start = self.record_of(path) + number * 128
+        _set(self.part(b"RSRC").data, start, VARIANT_FIELDS, name, value)
+
+    def get_head(self, path: bytes, number: int = 0) -> tuple[bytes, bytes, bytes]:
+        """Return the three parts of the head block of a variant."""
+        data, start = self.part(b"RSRC").data, self.record_of(path) + number * 128
+        offset, length, first, second = (
+            _get(data, start, VARIANT_FIELDS, name)
+            for name in ("head_offset", "head_length", "validators_length", "fields_length")
+        )
+        block = bytes(self.extents[offset - 4096 : offset - 4096 + length])
+        return block[:first], block[first:second], block[second:]
+
+    def set_head(self, path: bytes, number: int, *parts: bytes) -> None:
+        """Give a variant a head block of these three parts, behind all other extents."""
+        self.extents += bytes(_up(len(self.extents), 64) - len(self.extents))
+        block = b"".join(parts)
+        fields: dict[str, int | bytes] = {
+            "head_offset": 4096 + len(self.extents),
+            "head_length": len(block),
+            "validators_length": len(parts[0]),
+            "fields_length": len(parts[0]) + len(parts[1]),
+            "head_sha256": sha256(block).digest(),
+        }
+        for name, value in fields.items():
+            self.set_variant(path, number, name, value)
+        self.extents += block
+
+    def set_location(self, path: bytes, location: bytes) -> None:
+        """Put another location into the record of a path, which has to fit into it."""
+        data, start = self.part(b"RSRC").data, self.record_of(path)
+        stop = start + self.get_record(path, "record_length")
+        place = start + 32 + 128 * data[start + 7] + len(path)
+        assert place + len(location) <= stop < place + len(location) + 8
+        data[place:stop] = location.ljust(stop - place, b"\0")
+        self.set_record(path, "location_length", len(location))
 
     def replace_in_record(self, path: bytes, old: bytes, new: bytes) -> None:
         """Put other bytes of the same length into a path's record."""
