@@ -31,7 +31,7 @@ from tests import mutants as mutant_sites
 from tests.mutants import MAKERS, Mutant, build_healthy
 from tests.streams import Heard, parse_responses
 from tests.trees import ROOT, make, plain_environment, plant
-from tests.webroots import SMALL, Draft, Part, faults, opened, paths_in, take_apart
+from tests.webroots import SMALL, Draft, Part, faults, opened, paths_in, take_apart, write_holes
 
 BAD: Final = Path(__file__).parent / "data" / "bad"
 # A hang is for ever; a busy machine is slow.
@@ -564,7 +564,7 @@ def test_metadata_with_control_characters_is_shown_without_them(
 def test_a_section_of_three_gigabytes_of_nothing_is_refused_in_little_memory(
     healthy: bytes, tmp_path: Path, kind: bytes
 ) -> None:
-    path = write_sparse(take_apart(healthy), tmp_path / "sparse", kind, 3 << 30)
+    path = write_holes(take_apart(healthy), tmp_path / "sparse", {kind: 3 << 30})
     if path.stat().st_blocks * 512 > 1 << 30:
         pytest.skip("the file system here has no sparse files")
     program = (
@@ -584,31 +584,6 @@ def test_a_section_of_three_gigabytes_of_nothing_is_refused_in_little_memory(
     assert (done.returncode, done.stderr) == (1, b"")
     assert b": damaged: " in done.stdout
     assert b"memory" not in done.stdout
-
-
-def write_sparse(draft: Draft, path: Path, kind: bytes, length: int) -> Path:
-    """Write a webroot with one section of many zero bytes, which its digest need not match."""
-    part = draft.part(kind)
-    position = draft.parts.index(part)
-    # The sections behind go where they have to; only the holes are not written.
-    part.data = bytearray()
-    before = draft.packed()
-    start = int.from_bytes(before[-64 * 5 :][64 * position + 8 :][:8], "little")
-    part.lies["length"] = length
-    grown = -(-length // 64) * 64
-    offset = start + grown
-    for later in draft.parts[position + 1 :]:
-        later.lies["offset"] = offset
-        offset = -(-(offset + len(later.data)) // 64) * 64
-    draft.lies |= {"table_offset": offset, "file_size": offset + 64 * 5}
-    packed = draft.packed()
-    behind = sum(-(-len(later.data) // 64) * 64 for later in draft.parts[position + 1 :])
-    with path.open("wb") as file:
-        file.write(packed[:start])
-        file.seek(start + grown)
-        file.write(packed[len(packed) - 64 * 5 - behind :])
-    assert path.stat().st_size == offset + 64 * 5
-    return path
 
 
 def test_lookups_in_a_hostile_index_are_soon_over(tmp_path: Path, draft: Draft) -> None:

@@ -246,6 +246,28 @@ def take_apart(file: bytes) -> Draft:
     return Draft(bytearray(file[:4096]), bytearray(file[4096:extents_stop]), parts)
 
 
+def write_holes(draft: Draft, path: Path, lengths: dict[bytes, int]) -> Path:
+    """Write a webroot in which some sections have these lengths, and are nothing but a hole."""
+    offset = 4096 + len(draft.extents)
+    pieces: list[tuple[int, bytes]] = []
+    for part in draft.parts:
+        offset = -(-offset // 64) * 64
+        length = lengths.get(part.type, len(part.data))
+        if part.type not in lengths:
+            pieces.append((offset, bytes(part.data)))
+        part.lies |= {"offset": offset, "length": length}
+        offset += length
+    table_offset = -(-offset // 64) * 64
+    draft.lies |= {"table_offset": table_offset, "file_size": table_offset + 64 * 5}
+    packed = draft.packed()
+    pieces += ((0, packed[: 4096 + len(draft.extents)]), (table_offset, packed[-64 * 5 :]))
+    with path.open("wb") as file:
+        for offset, piece in pieces:
+            file.seek(offset)
+            file.write(piece)
+    return path
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Webroot]:
     """Open a webroot and close it."""
