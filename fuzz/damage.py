@@ -8,6 +8,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from ashttpd.webroot import layout
+from tests.mutants import BAD_LINES
 from tests.webroots import (
     RECORD_FIELDS,
     SECTION_FIELDS,
@@ -25,6 +26,13 @@ _NUMBERS: Final = st.sampled_from(
 ) | st.integers(0, 20_000)
 _SECTIONS: Final = st.sampled_from([b"INDX", b"RSRC", b"STRS", b"RULE", b"META"])
 _NUMERIC: Final = "BHIQq"
+# Field lines, right ones and wrong ones, of names that have a meaning and of any.
+_LINES: Final = st.sampled_from(BAD_LINES) | st.builds(
+    lambda name, colon, value: name + colon + value,
+    st.sampled_from([line.partition(b":")[0] for line in BAD_LINES]) | st.binary(max_size=8),
+    st.sampled_from([b": ", b":", b" : ", b""]),
+    st.binary(max_size=12) | st.sampled_from([b"chunked", b"close", b"0", b"1", b"gzip", b"*"]),
+)
 
 
 def edit(draw: st.DrawFn, data: bytearray) -> None:
@@ -79,6 +87,29 @@ def _in_record(draw: st.DrawFn, draft: Draft) -> None:
     draft.set_record(path, name, number)
 
 
+def _in_head(draw: st.DrawFn, draft: Draft) -> None:
+    path = draw(st.sampled_from([p for p in SMALL_PATHS if not p.startswith(b"/none")]))
+    number = draw(st.integers(0, draft.get_record(path, "variant_count") - 1))
+    parts = [bytearray(part) for part in draft.get_head(path, number)]
+    for _ in range(draw(st.integers(1, 3))):
+        part = draw(st.sampled_from(parts))
+        if draw(st.booleans()):
+            edit(draw, part)
+        else:
+            # Between two lines, where it does the most harm.
+            starts = [0, *(at + 2 for at in range(len(part) - 1) if part[at : at + 2] == b"\r\n")]
+            at = draw(st.sampled_from(starts))
+            part[at:at] = draw(_LINES) + draw(st.sampled_from([b"\r\n", b"\n", b"\r", b""]))
+    draft.set_head(path, number, *map(bytes, parts))
+
+
+def _in_location(draw: st.DrawFn, draft: Draft) -> None:
+    start = draft.record_of(b"/dir") + layout.RECORD.size + layout.VARIANT.size + len(b"/dir")
+    length = draft.get_record(b"/dir", "location_length")
+    location = draw(st.binary(min_size=length, max_size=length))
+    draft.part(b"RSRC").data[start : start + length] = location
+
+
 def _in_index(draw: st.DrawFn, draft: Draft) -> None:
     index = draft.part(b"INDX").data
     slot = draw(st.integers(0, len(index) // layout.SLOT.size - 1)) * layout.SLOT.size
@@ -95,6 +126,8 @@ def _in_extents(draw: st.DrawFn, draft: Draft) -> None:
 
 # Each part of a file that may lie; what needs the index to be whole comes first.
 LIES: Final[tuple[Callable[[st.DrawFn, Draft], None], ...]] = (
+    _in_head,
+    _in_location,
     _in_record,
     _in_index,
     _in_section,

@@ -200,7 +200,7 @@ def _locations(draft: Draft) -> Iterator[Mutant]:
 
 
 # Each alone spoils a head block, whatever else it holds.
-_LINES: Final = (
+BAD_LINES: Final = (
     *(b"Transfer-Encoding: chunked", b"transfer-encoding:chunked", b"Transfer-Encoding: identity"),
     *(
         b"Transfer_Encoding: chunked",
@@ -271,7 +271,7 @@ Parts = tuple[bytes, bytes, bytes]
 def _bad_heads(parts: Parts) -> Iterator[tuple[str, Parts]]:
     first, second, third = parts
     length = int(third.split()[1])
-    for number, line in enumerate(_LINES):
+    for number, line in enumerate(BAD_LINES):
         if number % 2:
             yield f"{line!r} in front", (first, line + b"\r\n" + second, third)
         else:
