@@ -15,6 +15,7 @@ from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from ashttpd.engine import borrowed
 from ashttpd.http.connection import Connection
 from ashttpd.http.dates import second_of
 from ashttpd.http.respond import refuse
@@ -104,13 +105,11 @@ class Addresses:
                 del self._fds[network]
 
     def _network(self, fd: int) -> bytes | None:
-        peer = socket.socket(fileno=fd)
         try:
-            return network_of(peer.getpeername()[0])
+            with borrowed(fd) as peer:
+                return network_of(peer.getpeername()[0])
         except OSError:  # it is gone already
             return None
-        finally:
-            peer.detach()
 
 
 class Refusals:

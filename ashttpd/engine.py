@@ -7,9 +7,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Thread
 from typing import Final, Protocol
 
 from ashttpd.accesslog import AccessLog
+from ashttpd.complaints import Complaints
 from ashttpd.http.connection import Now, Source
 from ashttpd.http.dates import Second, second_of
 from ashttpd.http.plan import Cursor, Plan
@@ -20,19 +22,73 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = 1.0
 # Out of descriptors or memory: connections wait in the backlog while others end.
 PAUSE_SECONDS: Final = 0.1
-# What accept(2) says then. All else it says is about one connection, which is gone.
+# What accept(2) says then.
 EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+# What it says of one connection, which failed while it waited and is gone from the queue.
+OF_CONNECTION: Final = frozenset(
+    (
+        *(errno.ECONNABORTED, errno.EPROTO, errno.ENOPROTOOPT, errno.ENETDOWN, errno.EHOSTDOWN),
+        *(errno.ENONET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EOPNOTSUPP, errno.EPERM),
+        errno.EINTR,
+    )
+)
+# What sending says of a peer that is gone, or that no packet reaches any more (tcp(7), ip(7)).
+_OF_PEER: Final = frozenset(
+    (
+        *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ETIMEDOUT),
+        *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
+        *(errno.ECONNREFUSED, errno.EPERM, errno.ENOPROTOOPT, errno.EPROTO),
+    )
+)
 
 
 class UnusableError(Exception):
     """An engine cannot run on this machine; the message says why, and what to do."""
 
 
+class EngineThread(Thread):
+    """A thread of an engine. An exception that ends it is logged, and `failed` is true then.
+
+    The server looks at that: else it would go on to listen, and not do what the thread was for.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        """Do nothing before `start`."""
+        super().__init__(name=name)
+        self._work = work
+        self.failed = False
+
+    def run(self) -> None:
+        """Do the work; see Thread."""
+        try:
+            self._work()
+        except Exception:
+            log.exception("the thread %s has failed", self.name)
+            self.failed = True
+
+    def start(self) -> None:
+        """Begin; raises OSError where the system gives no thread."""
+        try:
+            super().start()
+        except RuntimeError as error:
+            text = f"cannot start the thread {self.name}: {error}; raise the limit of processes"
+            raise OSError(errno.EAGAIN, text) from error
+
+    def finish(self) -> None:
+        """Wait for its end, unless it never began."""
+        if self.ident is not None:
+            self.join()
+
+
 class Engine(Protocol):
     """Serves over listening sockets in threads of its own."""
 
     def start(self) -> None:
-        """Begin to serve; returns at once."""
+        """Begin to serve; returns at once. Raises OSError; then `drain` ends what has begun."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a thread has ended with an exception, which was logged: only to be drained."""
 
     def distrust(self) -> None:
         """Look at the sites again before anything else is answered; for any thread."""
@@ -92,11 +148,14 @@ def note(access_log: AccessLog, peer: str, now: Now, head: bytes, cursor: Cursor
     access_log.note(peer, now.second.epoch, head, plan.status, body_sent)
 
 
-def complain_of_accept(error: OSError) -> None:
-    """Say that connections have to wait, and what to do about it."""
-    log.error(
-        "cannot accept connections: %s; trying again in %s s. Raise the limit of open "
-        "files, or of memory",
-        error,
-        PAUSE_SECONDS,
-    )
+def is_of_peer(error: OSError) -> bool:
+    """Whether a failure to send is about the peer or the way to it, and not about the machine."""
+    return error.errno in _OF_PEER
+
+
+def complain_of_accept(complaints: Complaints, error: OSError) -> None:
+    """Say that connections have to wait, and what to do about it where that is known."""
+    text = "cannot accept connections: %s; trying again every %s s"
+    if error.errno in EXHAUSTED:
+        text += ". Raise the limit of open files, or of memory"
+    complaints.say(log.error, text, error, PAUSE_SECONDS, now=time.monotonic())

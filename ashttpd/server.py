@@ -110,9 +110,9 @@ def _limits_within(budget: Budget, limits: Limits) -> Limits:
     return replace(limits, max_connections=connections)
 
 
-def _wait_for_stop(signals: _Signals, access_log: AccessLog | None) -> None:
-    """Do what signals ask for until one ends it."""
-    while not signals.stop:
+def _wait_for_stop(signals: _Signals, access_log: AccessLog | None, engine: Engine) -> None:
+    """Do what signals ask for until one ends it, or a thread of the engine has failed."""
+    while not signals.stop and not engine.failed:
         time.sleep(SIGNAL_SECONDS)
         if signals.reopen:
             # First: a signal that comes behind this line is another request.
@@ -193,17 +193,22 @@ def run(config: Config) -> int:
         engine = _make_engine(config, budget, listeners, watch, access_log)
         watch.on_change = engine.distrust
         follower = Follower(watch, config.vhosts)
-        engine.start()
-        for listener in listeners:
-            log.info("listening on %s", describe(listener))
-        follower.start()
-        reason = _attend(signals, access_log)
+        try:
+            engine.start()
+            for listener in listeners:
+                log.info("listening on %s", describe(listener))
+            follower.start()
+        except BaseException:
+            # The threads that run would keep the process, and this one would not heed signals.
+            engine.drain(0)
+            raise
+        reason = _attend(signals, access_log, engine)
         follower.stop()
         deadline = time.monotonic() + config.drain_seconds
         _drain(engine, config.drain_seconds, reason)
         if access_log is not None:
             access_log.close(max(FLUSH_SECONDS, deadline - time.monotonic()))
-    return 1 if reason == _ERROR else 0
+    return 1 if reason == _ERROR or engine.failed else 0
 
 
 def _open_access_log(place: str | None) -> AccessLog | None:
@@ -212,15 +217,15 @@ def _open_access_log(place: str | None) -> AccessLog | None:
     return AccessLog(None if place == "-" else Path(place))
 
 
-def _attend(signals: _Signals, access_log: AccessLog | None) -> str:
+def _attend(signals: _Signals, access_log: AccessLog | None, engine: Engine) -> str:
     """Do what signals ask for until the server is to end; returns the reason."""
     try:
-        _wait_for_stop(signals, access_log)
+        _wait_for_stop(signals, access_log, engine)
     except Exception:
         # Without this loop no signal would be heeded any more.
         log.critical("the server ends: this is a bug of ashttpd", exc_info=True)
         return _ERROR
-    return signal.Signals(signals.stop).name
+    return signal.Signals(signals.stop).name if signals.stop else "a thread has failed"
 
 
 def _drain(engine: Engine, seconds: float, reason: str) -> None:

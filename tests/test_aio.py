@@ -19,6 +19,8 @@ from ashttpd.aio.queue import BUFFER_BYTES, Queue, cached_pages
 from ashttpd.aio.reads import AHEAD, SHORT_BYTES, Chunk, Fetch, Reads, Stream
 from ashttpd.aio.warmer import Warmer
 from ashttpd.cold import Late
+from ashttpd.complaints import Complaints
+from ashttpd.engine import EngineThread, HotSource
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.sockets import KIND_SHIFT, Event, Kind, Mode
 from ashttpd.epoll.worker import Worker
@@ -484,11 +486,23 @@ def test_what_is_missed_again_later_is_brought_in_and_what_was_long_ago_is_not(
         assert cached_pages(file.fd, 0, SIZE) == 0
     memory.renew(101 + 4 * REMEMBER_SECONDS)
     assert not memory.has(file, 0, BUFFER_BYTES)
-    warmer.start()
+    warming = EngineThread("warmer", warmer.run)
+    warming.start()
     eventually(lambda: memory.has(file, 0, BUFFER_BYTES))
-    warmer.close()
+    warmer.stop()
+    warming.finish()
     assert not memory.has(file, BUFFER_BYTES, BUFFER_BYTES)
     os.close(file.fd)
+
+
+def make_loop(
+    sockets: FakeSockets,
+    source: HotSource,
+    queue: Queue,
+    bring_in: Callable[[File, int, int], None] = lambda _file, _offset, _length: None,
+) -> Loop:
+    """Return a loop of this queue that reads files as it likes."""
+    return Loop(sockets, source, Limits(), None, queue, Files(Io.AUTO), bring_in, Complaints())
 
 
 class NoAnswers:
@@ -505,7 +519,7 @@ def test_what_was_read_is_acted_on_behind_the_news_of_sockets(queue: Queue) -> N
     # Acting on it may close sockets. Their numbers can be those of new ones at once, which would
     # then get what the old ones' news in the same turn says.
     sockets = FakeSockets()
-    loop = Loop(sockets, NoAnswers(), Limits(), None, queue, Files(Io.AUTO), bring_nothing)
+    loop = make_loop(sockets, NoAnswers(), queue, bring_nothing)
     order: list[str] = []
 
     def reap(_reads: Reads) -> list[Stream]:
@@ -545,7 +559,7 @@ def test_small_answers_leave_first_and_who_waits_for_a_large_one_is_not_heard_me
 ) -> None:
     sockets = FakeSockets()
     sockets.came = HEAD + b"large" + HEAD + b"small"
-    loop = Loop(sockets, TwoAnswers(file), Limits(), None, queue, Files(Io.AUTO), lambda *_: None)
+    loop = make_loop(sockets, TwoAnswers(file), queue)
     receiver, other = Receiver(), Receiver()
     large, small = receiver.near.fileno(), other.near.fileno()
     loop.adopt([large, small])
@@ -576,7 +590,7 @@ def test_answers_off_the_disk_are_made_few_at_a_time_while_others_ask_for_small_
     queue: Queue, file: OpenFile
 ) -> None:
     source, limits = TwoAnswers(file), Limits()
-    loop = Loop(FakeSockets(), source, limits, None, queue, Files(Io.AUTO), lambda *_: None)
+    loop = make_loop(FakeSockets(), source, queue)
     answered: list[Client] = []
     clients = [Client(fd, Connection(loop._scan, source, limits, 0.0)) for fd in range(9)]
     late = Mock(spec=Late)
@@ -602,7 +616,7 @@ def test_nobody_who_asks_for_a_small_answer_waits_for_late_and_for_large_ones(
     queue: Queue, file: OpenFile, hurry: bool, steps: list[list[str]]
 ) -> None:
     source, limits = TwoAnswers(file), Limits()
-    loop = Loop(FakeSockets(), source, limits, None, queue, Files(Io.AUTO), lambda *_: None)
+    loop = make_loop(FakeSockets(), source, queue)
     client = Client(7, Connection(loop._scan, source, limits, 0.0))
     loop._fetched.append((client, Mock(spec=Late)))
     loop._large[client] = None

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 import pytest
 
+import ashttpd.engine
 from ashttpd.accesslog import AccessLog
 from ashttpd.server import _Signals, _wait_for_stop
 from tests.conftest import Engine
@@ -166,6 +167,12 @@ def test_an_error_of_the_main_loop_is_logged_and_ends_the_server_with_a_drain(
         server.kill()
 
 
+class _Running:
+    """An engine whose threads all work."""
+
+    failed = False
+
+
 class _Reopened:
     """An access log that is told to open anew, and again while it does that."""
 
@@ -188,7 +195,7 @@ def test_a_sighup_that_comes_while_the_one_before_is_heeded_is_not_lost() -> Non
     try:
         log = _Reopened(signals)
         signal.raise_signal(signal.SIGHUP)
-        _wait_for_stop(signals, cast(AccessLog, log))
+        _wait_for_stop(signals, cast(AccessLog, log), cast(ashttpd.engine.Engine, _Running()))
     finally:
         for number, handler in before:
             signal.signal(number, handler)

@@ -1,13 +1,17 @@
 """A worker's bookkeeping, over sockets that only write down what is done with them."""
 
+import errno
 import logging
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from unittest.mock import patch
 
 import pytest
 
 from ashttpd.bodies import AT_ONCE_BYTES, WINDOW_BYTES
+from ashttpd.complaints import Complaints
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.extents import send_with_sendfile
 from ashttpd.epoll.sockets import HOT, KIND_SHIFT, LAST, Bytes, Event, Kind, Mode
@@ -41,6 +45,9 @@ class FakeSockets:
         self.activities: dict[int, int] = defaultdict(int)
         self.forgotten: list[int] = []
         self.hot = Hot([0], self.activities, self.forgotten.append, Limits().idle_seconds)
+
+    def __len__(self) -> int:
+        return len(self.owned)
 
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         self.owned.update(dict.fromkeys(fds, mode))
@@ -128,7 +135,7 @@ def large() -> Plan:
 
 def make_worker(plan: Plan | None) -> tuple[Worker, FakeSockets]:
     sockets = FakeSockets()
-    worker = Worker(sockets, FakeAnswers(plan), Limits(), send_with_sendfile, None)
+    worker = Worker(sockets, FakeAnswers(plan), Limits(), send_with_sendfile, None, Complaints())
     sockets.at_end = lambda: worker.drain(0)
     return worker, sockets
 
@@ -217,6 +224,49 @@ def test_who_is_idle_makes_room_and_whose_answer_is_queued_does_not() -> None:
     assert not sockets.script
 
 
+def test_a_queued_answer_keeps_its_connection_where_the_acceptor_is_a_whole_lookup_ahead() -> None:
+    worker, sockets = make_worker(small())
+    worker.adopt([5, 6, 7])
+
+    def make_room() -> list[Event]:
+        # The lookups of a turn may wait for a disk; the acceptor, by its own clock, then finds
+        # connections idle that were answered when the turn began.
+        worker.close_idle(worker.clients[5].connection.deadline + 3600)
+        return [head(6), head(7)]
+
+    def those_with_an_answer_are_left() -> list[Event]:
+        assert list(worker.clients) == [6, 7]
+        assert sockets.dropped == [5]
+        return []
+
+    sockets.script = [make_room, those_with_an_answer_are_left]
+    worker.run()
+    assert not sockets.script
+
+
+def test_a_busy_connection_that_had_its_share_of_requests_is_told_though_an_answer_is_queued() -> (
+    None
+):
+    sockets = FakeSockets()
+    limits = Limits(max_requests=2)
+    answers = FakeAnswers(small())
+    worker = Worker(sockets, answers, limits, send_with_sendfile, None, Complaints())
+    worker.adopt([5])
+
+    def sweep() -> list[Event]:
+        worker.close_idle(0.0)
+        return [head(5)]
+
+    def is_scanned_no_more() -> list[Event]:
+        assert sockets.owned == {5: Mode.RAW}
+        return []
+
+    sockets.script = [sweep, is_scanned_no_more]
+    sockets.at_end = lambda: worker.drain(0)
+    worker.run()
+    assert not sockets.script
+
+
 def test_a_fault_of_our_own_costs_one_connection_and_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -255,6 +305,102 @@ def test_a_large_body_is_handed_over_once_to_the_worker_with_the_fewest() -> Non
     assert sockets.dropped == [6]
 
 
+class Full(FakeSockets):
+    """Takes a number of sockets, and then no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def add(self, fds: Sequence[int], mode: Mode) -> int:
+        if len(fds) > self._room:
+            raise OSError(errno.ENOSPC, "no room to watch another socket")
+        self._room -= len(fds)
+        return super().add(fds, mode)
+
+
+def make_full(*rooms: int) -> list[tuple[Worker, Full]]:
+    """Return workers of one pool with room for so many sockets each."""
+    answers, limits, complaints = FakeAnswers(large()), Limits(), Complaints()
+    made = []
+    for room in rooms:
+        sockets = Full(room)
+        worker = Worker(sockets, answers, limits, send_with_sendfile, None, complaints)
+        sockets.at_end = partial(worker.drain, 0)
+        made.append((worker, sockets))
+    for worker, _sockets in made:
+        worker.join([worker for worker, _sockets in made])
+    return made
+
+
+def test_a_client_that_the_other_worker_cannot_have_stays_where_it_was() -> None:
+    (worker, sockets), (other, other_sockets) = make_full(2, 0)
+    worker.adopt([5])
+    sockets.script = [lambda: [head(5)]]
+    worker.run()
+    assert list(worker.clients) == [5]
+    assert sockets.owned == {5: Mode.WRITE}
+    assert not other.clients
+    assert not other_sockets.owned
+
+
+def test_a_client_that_no_worker_can_have_any_more_is_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    near, peer = socket.socketpair()
+    (worker, sockets), (other, _other_sockets) = make_full(1, 0)
+    fd = near.detach()
+    worker.adopt([fd])
+    sockets.script = [lambda: [head(fd)]]
+    worker.run()
+    assert not worker.clients
+    assert not other.clients
+    assert not sockets.owned
+    with peer:
+        peer.settimeout(20)
+        assert peer.recv(1) == b"", "its descriptor is closed"
+    assert caplog.messages == [
+        "a client cannot be handed to a worker: [Errno 28] no room to watch another socket"
+    ]
+
+
+def test_whoever_leaves_with_the_next_turn_is_closed_where_there_is_none() -> None:
+    worker, sockets = make_worker(small(close=True))
+    worker.adopt([5])
+
+    def fails() -> list[Event]:
+        raise OSError(errno.EBADF, "the epoll set is gone")
+
+    sockets.script = [lambda: [head(5)], fails]
+    with pytest.raises(OSError, match="gone"):
+        worker.run()
+    assert not worker.clients
+    worker.close()
+    assert sockets.dropped == [5]
+
+
+def test_sockets_of_which_none_could_be_watched_are_no_clients() -> None:
+    [(worker, _sockets)] = make_full(1)
+    with pytest.raises(OSError, match="no room"):
+        worker.adopt([5, 6])
+    assert not worker.clients
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no memory"), ValueError("a bug")])
+def test_what_fails_for_every_request_is_logged_once(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker, sockets = make_worker(None)
+    fds = list(range(5, 25))
+    worker.adopt(fds)
+    sockets.script = [lambda: [head(fd) for fd in fds]]
+    with patch.object(FakeAnswers, "_find", side_effect=error):
+        worker.run()
+    assert sockets.dropped == fds
+    assert len(caplog.records) == 1
+    assert str(error) in caplog.text
+
+
 def test_sockets_that_could_not_be_watched_are_left_to_who_brought_them() -> None:
     worker, sockets = make_worker(small())
     sockets.add = lambda fds, mode: 1  # type: ignore[method-assign]  # the second one fails
@@ -266,7 +412,7 @@ def test_what_was_asked_before_is_sent_hot_and_kept_until_it_may_not_be_sent_any
     sockets = FakeSockets()
     plan = small()
     source = FakeAnswers(small(close=True), {b"key": plan})
-    worker = Worker(sockets, source, Limits(), send_with_sendfile, None)
+    worker = Worker(sockets, source, Limits(), send_with_sendfile, None, Complaints())
     worker.adopt([5])
 
     def is_hot() -> list[Event]:
@@ -295,7 +441,7 @@ def test_a_hot_answer_that_falls_short_is_never_taken_for_that_of_a_socket_that_
     sockets = FakeSockets()
     source = FakeAnswers(small(close=True), {b"hot": small()})
     sockets.came = HEAD + b"keyhot"
-    worker = Worker(sockets, source, Limits(), send_with_sendfile, None)
+    worker = Worker(sockets, source, Limits(), send_with_sendfile, None, Complaints())
     worker.adopt([5, 6])
     new: list[Client] = []
 

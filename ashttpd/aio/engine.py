@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from socket import socket
-from threading import Thread
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.aio.files import Files, Io
@@ -11,7 +10,8 @@ from ashttpd.aio.loop import Loop
 from ashttpd.aio.queue import Queue
 from ashttpd.aio.warmer import Warmer
 from ashttpd.budget import FilesNeeded
-from ashttpd.engine import HotSource
+from ashttpd.complaints import Complaints
+from ashttpd.engine import EngineThread, HotSource
 from ashttpd.epoll.acceptor import Acceptor
 from ashttpd.epoll.fastest import make_accept, make_sockets
 from ashttpd.epoll.sockets import MAX_EVENTS
@@ -36,6 +36,7 @@ class AioEngine:
         """
         self._files = Files(io)
         queue = Queue()
+        complaints = Complaints()
         self._warmer = Warmer()
         self._loop = Loop(
             make_sockets(limits),
@@ -45,10 +46,12 @@ class AioEngine:
             queue,
             self._files,
             self._warmer.bring_in,
+            complaints,
         )
-        self._acceptor = Acceptor(listeners, make_accept(), (self._loop,), limits)
-        self._accepting = Thread(target=self._acceptor.run, name="acceptor")
-        self._working = Thread(target=self._loop.run, name="loop")
+        self._acceptor = Acceptor(listeners, make_accept(), (self._loop,), limits, complaints)
+        self._accepting = EngineThread("acceptor", self._acceptor.run)
+        self._working = EngineThread("loop", self._loop.run)
+        self._warming = EngineThread("warmer", self._warmer.run)
 
     def open(self, file: File) -> None:
         """Be ready to read a file, before anybody asks for it.
@@ -58,10 +61,14 @@ class AioEngine:
         self._files.handle(file)
 
     def start(self) -> None:
-        """Begin to serve; returns at once."""
-        self._warmer.start()
-        self._working.start()
-        self._accepting.start()
+        """Begin to serve; see Engine."""
+        for thread in (self._warming, self._working, self._accepting):
+            thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a thread has ended with an exception; see Engine."""
+        return any(thread.failed for thread in (self._warming, self._working, self._accepting))
 
     def distrust(self) -> None:
         """Look at the sites again before anything else is answered; for any thread."""
@@ -74,10 +81,12 @@ class AioEngine:
         """
         deadline = time.monotonic() + seconds
         self._acceptor.stop()
-        self._accepting.join()
+        self._accepting.finish()
+        self._acceptor.close()
         self._loop.drain(deadline)
-        self._working.join()
-        self._warmer.close()
+        self._working.finish()
+        self._warmer.stop()
+        self._warming.finish()
         self._loop.close()
         return time.monotonic() < deadline
 

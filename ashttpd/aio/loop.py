@@ -13,6 +13,7 @@ from ashttpd.aio.queue import Queue
 from ashttpd.aio.reads import Fetch, Reads, Stream
 from ashttpd.bodies import HURRIED_BYTES, SMALL_SECONDS, STINT_BYTES, WINDOW_BYTES
 from ashttpd.cold import COLD, Late, PatientSource
+from ashttpd.complaints import Complaints
 from ashttpd.engine import PAUSE_SECONDS, HotSource, UnusableError
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.extents import send_with_sendfile
@@ -56,10 +57,11 @@ class Loop(Worker):
         queue: Queue,
         files: Files,
         bring_in: Callable[[File, int, int], None],
+        complaints: Complaints,
     ) -> None:
         """Own the queue; start without clients. `bring_in` is told what is worth memory."""
         self._patient = PatientSource(source)
-        super().__init__(sockets, self._patient, limits, send_with_sendfile, access_log)
+        super().__init__(sockets, self._patient, limits, send_with_sendfile, access_log, complaints)
         self._files = files
         self._is_direct = files.io is Io.DIRECT
         self._queue = queue
@@ -123,8 +125,8 @@ class Loop(Worker):
         try:
             if client.mode is Mode.PAUSED:
                 go_on(client)
-        except Exception:
-            self._abandon(client)
+        except Exception as error:
+            self._abandon(client, error)
 
     def _serve_slow(self, *, hurry: bool) -> None:
         """Answer who waited for a disk, and send of large bodies; in a hurry one or the other.
@@ -157,8 +159,8 @@ class Loop(Worker):
             try:
                 if self._send_window(client, cursor):
                     self._follow(client, client.connection.sent(self._now))
-            except Exception:
-                self._abandon(client)
+            except Exception as error:
+                self._abandon(client, error)
             room -= cursor.sent - before
 
     def _start(self, client: Client, plan: Plan) -> bool:
@@ -292,9 +294,9 @@ class Loop(Worker):
             super()._note(client, cursor)
 
     def _close(self, client: Client) -> None:
+        super()._close(client)
+        self._limited.discard(client)
+        self._large.pop(client, None)
         for reader in (self._streams.pop(client, None), self._fetches.pop(client, None)):
             if reader is not None:
                 reader.close()
-        self._limited.discard(client)
-        self._large.pop(client, None)
-        super()._close(client)

@@ -3,7 +3,6 @@
 import os
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Final
 
 from ashttpd.aio.queue import BUFFER_BYTES
@@ -26,31 +25,26 @@ def bring_in(file: File, offset: int, length: int, scratch: bytearray) -> None:
 
 
 class Warmer:
-    """A thread that brings in what it is told, one part after the other."""
+    """Brings in what it is told, one part after the other, in the thread that calls `run`."""
 
     def __init__(self) -> None:
-        """Do nothing before `start`."""
+        """Start with nothing to bring in."""
         self._parts: SimpleQueue[tuple[File, int, int] | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="warmer")
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def bring_in(self, file: File, offset: int, length: int) -> None:
         """Bring a part in soon, unless there is too much to do already."""
         if self._parts.qsize() < MAX_WAITING:
             self._parts.put((file, offset, length))
 
-    def close(self) -> None:
-        """End, once what was begun is done."""
+    def stop(self) -> None:
+        """Have `run` end, once what was begun is done."""
         with suppress(Empty):
             while True:
                 self._parts.get_nowait()
         self._parts.put(None)
-        self._thread.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Bring in what comes, until stopped."""
         scratch = bytearray(BUFFER_BYTES)
         while (part := self._parts.get()) is not None:
             bring_in(*part, scratch)

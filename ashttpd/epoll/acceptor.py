@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ashttpd.admission import PATIENCE_SECONDS, Addresses, Refusals, choose_idle
+from ashttpd.complaints import Complaints
 from ashttpd.engine import PAUSE_SECONDS, complain_of_accept
 from ashttpd.epoll.sockets import MAX_EVENTS, Accept
 from ashttpd.epoll.worker import Worker
@@ -28,11 +29,13 @@ class Acceptor:
         accept: Accept,
         workers: Sequence[Worker],
         limits: Limits,
+        complaints: Complaints,
     ) -> None:
         """Own the listeners, which must not block."""
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._workers = workers
         self._accept = accept
+        self._complaints = complaints
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
         self._most = limits.max_connections
@@ -49,7 +52,18 @@ class Acceptor:
         os.eventfd_write(self._wake, 1)
 
     def run(self) -> None:
-        """Accept until stopped."""
+        """Accept until stopped; then, or when this fails, the listeners are closed."""
+        try:
+            self._run()
+        finally:
+            for listener in self._listeners.values():
+                listener.close()
+
+    def close(self) -> None:
+        """Release what `stop` needs; only when `run` has ended."""
+        os.close(self._wake)
+
+    def _run(self) -> None:
         with select.epoll() as epoll:
             for fd in (self._wake, *self._listeners):
                 epoll.register(fd, select.EPOLLIN)
@@ -60,8 +74,6 @@ class Acceptor:
         for listener in self._listeners.values():
             while self._accept_from(listener):
                 pass
-            listener.close()
-        os.close(self._wake)
 
     def _accept_from(self, listener: socket.socket) -> bool:
         """Place who waits at a listener, some of them; returns whether there was anyone."""
@@ -91,7 +103,7 @@ class Acceptor:
 
     def _count_room(self) -> bool:
         """Count how many more connections there may be; returns whether it is any."""
-        self._room = self._most - sum(len(worker.clients) for worker in self._workers)
+        self._room = self._most - sum(worker.held for worker in self._workers)
         if self._room > 0:
             self._full_since = None
         return self._room > 0
@@ -153,7 +165,7 @@ class Acceptor:
         return min(self._workers, key=lambda worker: len(worker.clients)), 1
 
     def _pause(self, error: OSError) -> None:
-        complain_of_accept(error)
+        complain_of_accept(self._complaints, error)
         self._wait(PAUSE_SECONDS)
 
     def _wait(self, seconds: float) -> None:

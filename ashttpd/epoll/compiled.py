@@ -43,6 +43,10 @@ class CompiledSockets:
         self._plans: list[Plan] = []
         self._sent_plans: list[Plan] = []
 
+    def __len__(self) -> int:
+        """See Sockets."""
+        return int(lib.ashttpd_count(self._sockets))
+
     @property
     def last_answer(self) -> float:
         """See Sockets."""
@@ -58,7 +62,7 @@ class CompiledSockets:
 
     def forget(self, fd: int) -> None:
         """See Sockets."""
-        checked(lib.ashttpd_forget(self._sockets, fd))
+        lib.ashttpd_forget(self._sockets, fd, bool(self._sends))
 
     def watch(self, fd: int, mode: Mode) -> None:
         """See Sockets."""
@@ -82,12 +86,13 @@ class CompiledSockets:
 
     def turn(self, timeout: float) -> Iterable[Event]:
         """See Sockets."""
-        plans, sends, events = self._plans, self._sends, self._events
+        sends, events = self._sends, self._events
+        # The plans are kept: they have to live until here, and one may fall short. None is sent
+        # twice, whatever fails.
+        self._sent_plans, self._plans, self._sends = self._plans, [], []
         count = checked(
             lib.ashttpd_turn(self._sockets, sends, len(sends), int(timeout * 1000), events)
         )
-        # The plans are kept: they had to live until here, and one may have fallen short.
-        self._sent_plans, self._plans, self._sends = plans, [], []
         numbers = iter(ffi.unpack(events, count * 4))
         return zip(numbers, numbers, numbers, numbers, strict=True)
 
@@ -109,7 +114,7 @@ class CompiledSockets:
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
-        lib.ashttpd_drop(self._sockets, fd)
+        lib.ashttpd_drop(self._sockets, fd, bool(self._sends))
 
     def wake(self) -> None:
         """See Sockets."""

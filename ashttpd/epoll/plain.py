@@ -10,9 +10,10 @@ import termios
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
-from ashttpd.engine import EXHAUSTED, address_of
+from ashttpd.engine import OF_CONNECTION, address_of
 from ashttpd.epoll.sockets import (
     DESCRIPTOR_MASK,
     KIND_SHIFT,
@@ -65,27 +66,42 @@ class PlainSockets:
         self._sends: list[int] = []
         self._plans: list[Plan] = []
         self._sent_plans: list[Plan] = []
+        # Numbers whose sockets went since something was queued; they may be other sockets' now.
+        self._struck: set[int] = set()
         self.came: Bytes = b""
         self.hot_flag = 0
         self.last_answer = 0.0
         self.hot = Hot([0], defaultdict(int), lambda _epoch: None, limits.idle_seconds)
 
+    def __len__(self) -> int:
+        """See Sockets."""
+        return len(self._peers)
+
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """See Sockets."""
         for count, fd in enumerate(fds):
-            # Known before its first event can come.
-            self._modes[fd] = mode
-            self._peers[fd] = peer = socket.socket(fileno=fd)
-            peer.setblocking(False)
             try:
-                self._epoll.register(fd, _INTERESTS[mode])
+                self._own(fd, mode)
             except OSError:
-                del self._modes[fd]
-                self._peers.pop(fd).detach()
                 if count:
                     return count
                 raise
         return len(fds)
+
+    def _own(self, fd: int, mode: Mode) -> None:
+        """Own a socket, or raise OSError and leave it as it is."""
+        peer = socket.socket(fileno=fd)
+        try:
+            peer.setblocking(False)
+            # Known before its first event can come.
+            self._modes[fd] = mode
+            self._peers[fd] = peer
+            self._epoll.register(fd, _INTERESTS[mode])
+        except OSError:
+            self._modes.pop(fd, None)
+            self._peers.pop(fd, None)
+            peer.detach()
+            raise
 
     def wake_by(self, eventfd: int) -> None:
         """See Sockets."""
@@ -94,9 +110,10 @@ class PlainSockets:
 
     def forget(self, fd: int) -> None:
         """See Sockets."""
-        self._epoll.unregister(fd)
-        del self._modes[fd]
+        self._strike(fd)
         self._peers.pop(fd).detach()
+        with suppress(OSError):
+            self._epoll.unregister(fd)
 
     def watch(self, fd: int, mode: Mode) -> None:
         """See Sockets."""
@@ -140,6 +157,8 @@ class PlainSockets:
                 _file, _offset, _length = next(numbers), next(numbers), next(numbers)
             last = fd & LAST
             fd &= DESCRIPTOR_MASK
+            if fd in self._struck:
+                continue
             try:
                 sent = self._peers[fd].send(plan.head)
             except OSError as error:
@@ -150,6 +169,7 @@ class PlainSockets:
             elif last:
                 self.drop(fd)
         self._sent_plans, self._plans, self._sends = self._plans, [], []
+        self._struck.clear()
         return events
 
     def _event(self, fd: int, came: bytearray) -> list[Event]:
@@ -205,10 +225,16 @@ class PlainSockets:
 
     def drop(self, fd: int) -> None:
         """See Sockets."""
-        # Closing is not enough; turn.c says why.
-        self._epoll.unregister(fd)
+        self._strike(fd)
+        with suppress(OSError), self._peers.pop(fd):
+            # Closing is not enough; turn.c says why.
+            self._epoll.unregister(fd)
+
+    def _strike(self, fd: int) -> None:
+        """Let no answer that is queued reach another socket of this number."""
         del self._modes[fd]
-        self._peers.pop(fd).close()
+        if self._sends:
+            self._struck.add(fd)
 
     def wake(self) -> None:
         """See Sockets."""
@@ -223,19 +249,23 @@ class PlainSockets:
 def accept(listener: socket.socket, most: int) -> Sequence[int]:
     """Accept; see Accept."""
     accepted: list[int] = []
-    while len(accepted) < most:
+    failure = None
+    for _ in range(MAX_EVENTS):  # of tries; turn.c says why
+        if len(accepted) == most:
+            break
         try:
             peer, _address = listener.accept()
         except BlockingIOError:
-            break
+            return accepted
         except OSError as error:
-            if error.errno not in EXHAUSTED:
-                continue  # the peer went away while it waited; accept(2) lists what may come here
-            if accepted:
+            failure = error
+            if error.errno not in OF_CONNECTION:
                 break
-            raise
-        peer.setblocking(False)
-        accepted.append(peer.detach())
+        else:
+            peer.setblocking(False)
+            accepted.append(peer.detach())
+    if failure is not None and not accepted:
+        raise failure
     return accepted
 
 

@@ -58,8 +58,13 @@ class Bytes(Protocol):
 class Sockets(Protocol):
     """The sockets of one worker.
 
-    It is for one thread, but for `add` and `wake`.
+    It is for one thread, but for `add`, `wake` and its length. What is known of a socket by its
+    number is forgotten with `forget` and `drop`, since the number may be another socket's at once:
+    an answer that is still queued then is not sent, and there is no event of it.
     """
+
+    def __len__(self) -> int:
+        """Return how many sockets are owned, with those whose last answer is queued."""
 
     def add(self, fds: Sequence[int], mode: Mode) -> int:
         """Own and watch sockets, which must not block; one at least.
@@ -68,7 +73,7 @@ class Sockets(Protocol):
         """
 
     def forget(self, fd: int) -> None:
-        """Own a socket no more, and leave it open."""
+        """Own a socket no more, and leave it open, which raises nothing."""
 
     def watch(self, fd: int, mode: Mode) -> None:
         """Watch a socket for something else from now on."""
@@ -139,7 +144,7 @@ class Sockets(Protocol):
         """Return the address of the peer, or `-`."""
 
     def drop(self, fd: int) -> None:
-        """Close a socket."""
+        """Close a socket, which raises nothing."""
 
     def wake(self) -> None:
         """End the wait of the turn under way, or of the next one."""
@@ -148,6 +153,6 @@ class Sockets(Protocol):
         """Release everything but the clients' sockets."""
 
 
-# Accepts who waits at a listener: at most so many, as descriptors of sockets that do not block.
-# Raises OSError where descriptors or memory are used up.
+# Accepts connections that wait at a listener: at most so many, as descriptors of sockets that do
+# not block. Raises OSError where none could be accepted for another reason than that none waits.
 Accept = Callable[[socket, int], Sequence[int]]

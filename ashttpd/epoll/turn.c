@@ -43,6 +43,9 @@ int64_t ashttpd_content;
 typedef struct ashttpd_sockets {
     int epoll;
     uint32_t most; /* of sockets: what their numbers are below */
+    int32_t owned; /* sockets; changed by several threads */
+    uint64_t queue;   /* the number of the queue that is sent next */
+    uint64_t *struck; /* by the number of a socket: the last queue that it went in the time of */
     struct ashttpd_limits limits;
     struct hot hot;
     struct pipe pipe;
@@ -80,6 +83,7 @@ void ashttpd_close(ashttpd_sockets *sockets)
         close(sockets->epoll);
     close_hot(&sockets->hot);
     close_pipe(&sockets->pipe);
+    free(sockets->struck);
     free(sockets->pours);
     free(sockets->came);
     free(sockets);
@@ -92,13 +96,15 @@ int ashttpd_open(ashttpd_sockets **out, const struct ashttpd_limits *limits, uin
     if (!sockets)
         return -ENOMEM;
     sockets->most = most;
+    sockets->queue = 1; /* not 0, which is struck out for all */
     sockets->limits = *limits;
     int failed = open_hot(&sockets->hot, most, distrusted);
     sockets->came = calloc((size_t)ashttpd_came_bytes(sockets), 1);
     sockets->pours = calloc(most, sizeof *sockets->pours);
+    sockets->struck = calloc(most, sizeof *sockets->struck);
     sockets->epoll = epoll_create1(EPOLL_CLOEXEC);
     open_pipe(&sockets->pipe);
-    if (failed || !sockets->came || !sockets->pours || sockets->epoll < 0) {
+    if (failed || !sockets->came || !sockets->pours || !sockets->struck || sockets->epoll < 0) {
         int result = sockets->epoll < 0 ? -errno : -ENOMEM;
         ashttpd_close(sockets);
         return result;
@@ -107,9 +113,23 @@ int ashttpd_open(ashttpd_sockets **out, const struct ashttpd_limits *limits, uin
     return 0;
 }
 
-int ashttpd_forget(ashttpd_sockets *sockets, int fd)
+/* Owns a socket no more. Its number may be another socket's at once, here or with another worker, so
+ * nothing that is known by the number outlives this: where something is queued, what is queued for
+ * this number is struck out. */
+void ashttpd_forget(ashttpd_sockets *sockets, int fd, int is_queued)
 {
-    return epoll_ctl(sockets->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+    if (is_queued)
+        sockets->struck[fd] = sockets->queue;
+    sockets->hot.activities[fd] = (struct activity){ 0 };
+    sockets->pours[fd] = (struct pour){ 0 };
+    __atomic_sub_fetch(&sockets->owned, 1, __ATOMIC_RELAXED);
+    epoll_ctl(sockets->epoll, EPOLL_CTL_DEL, fd, NULL); /* fails where it is not watched any more */
+}
+
+/* How many sockets are owned; for any thread. */
+int ashttpd_count(const ashttpd_sockets *sockets)
+{
+    return __atomic_load_n(&sockets->owned, __ATOMIC_RELAXED);
 }
 
 void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch)
@@ -119,10 +139,10 @@ void ashttpd_forget_hot(ashttpd_sockets *sockets, int64_t epoch)
 
 /* Closing is not enough: while the acceptor is still within the call that added the socket, its file
  * lives on in the set, and would be reported under a number that may be another's by then. */
-int ashttpd_drop(ashttpd_sockets *sockets, int fd)
+void ashttpd_drop(ashttpd_sockets *sockets, int fd, int is_queued)
 {
-    ashttpd_forget(sockets, fd);
-    return close(fd) < 0 ? -errno : 0;
+    ashttpd_forget(sockets, fd, is_queued);
+    close(fd); /* releases the number, whatever it says */
 }
 
 static int watch(ashttpd_sockets *sockets, int operation, int fd, int mode)
@@ -144,9 +164,11 @@ int ashttpd_add(ashttpd_sockets *sockets, const int32_t *fds, int count, int mod
     for (int i = 0; i < count; i++) {
         int failure = (uint32_t)fds[i] < sockets->most ? 0 : -EMFILE;
         if (!failure) {
-            sockets->hot.activities[fds[i]] = (struct activity){ 0 };
-            sockets->pours[fds[i]] = (struct pour){ 0 };
+            /* Counted before its first event can come, which may end it. */
+            __atomic_add_fetch(&sockets->owned, mode != WAKE, __ATOMIC_RELAXED);
             failure = watch(sockets, EPOLL_CTL_ADD, fds[i], mode);
+            if (failure)
+                __atomic_sub_fetch(&sockets->owned, mode != WAKE, __ATOMIC_RELAXED);
         }
         if (failure)
             return i ? i : failure;
@@ -222,7 +244,8 @@ static int32_t *answer_hot(ashttpd_sockets *sockets, int fd, const char *key,
 
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_FILE in the first says that
  * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it, HOT
- * to send it to all who ask the same. */
+ * to send it to all who ask the same. A socket that went since they were queued is passed over,
+ * whatever has its number now. */
 static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int count,
                          int32_t *event)
 {
@@ -233,6 +256,7 @@ static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int cou
     while (sends < stop) {
         const int64_t *file = sends[0] & WITH_FILE ? sends + 3 : NULL;
         int fd = (int)(sends[0] & DESCRIPTOR_MASK), hot = (sends[0] & HOT) != 0;
+        int is_last = (sends[0] & LAST) != 0;
         struct hot_answer answer = {
             .head = (const char *)sends[1] + ashttpd_content,
             .head_length = sends[2],
@@ -241,16 +265,19 @@ static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int cou
             .length = file ? file[2] : 0,
             .number = hot ? sockets->hot.sent++ : queued++,
         };
+        sends += file ? 6 : 3;
+        if (sockets->struck[fd] == sockets->queue)
+            continue;
         if (hot)
             remember(&sockets->hot, sockets->came, fd, &answer);
         ssize_t n = send_one(sockets, fd, answer.head, (size_t)answer.head_length, answer.file,
                              answer.offset, (size_t)answer.length);
         if (n != answer.head_length + answer.length)
             event = put_event(event, KIND_SHORT, fd, answer.number, (int32_t)n, hot);
-        else if (sends[0] & LAST)
-            ashttpd_drop(sockets, fd);
-        sends += file ? 6 : 3;
+        else if (is_last)
+            ashttpd_drop(sockets, fd, 0);
     }
+    sockets->queue++;
     return event;
 }
 
@@ -372,21 +399,33 @@ int ashttpd_turn(ashttpd_sockets *sockets, const int64_t *sends, int send_number
     return (int)(event - events) / 4;
 }
 
-/* Accepts until nobody waits or `most` are there. A connection that failed while it waited is
- * passed over: accept(2) lists what Linux may report of it. */
+/* What accept(2) reports of one connection, which failed while it waited and is gone from the queue. */
+static int is_of_connection(int number)
+{
+    return number == ECONNABORTED || number == EPROTO || number == ENOPROTOOPT || number == ENETDOWN
+        || number == EHOSTDOWN || number == ENONET || number == EHOSTUNREACH
+        || number == ENETUNREACH || number == EOPNOTSUPP || number == EPERM || number == EINTR;
+}
+
+/* Accepts until none waits or `most` are there. A connection that failed while it waited is passed
+ * over. Any other failure ends the loop, and so does the number of tries: a failure that takes nothing
+ * out of the queue would come for ever. */
 int ashttpd_accept(int listener, int32_t *fds, int most)
 {
-    int count = 0;
-    while (count < most) {
+    int count = 0, failure = 0;
+    for (int tries = 0; count < most && tries < MAX_EVENTS; tries++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
+        if (fd >= 0) {
             fds[count++] = fd;
-        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            continue;
+        }
+        if (errno == EAGAIN)
+            return count;
+        failure = -errno;
+        if (!is_of_connection(errno))
             break;
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            return count ? count : -errno;
     }
-    return count;
+    return count ? count : failure;
 }
 
 int ashttpd_send(int fd, const char *data, int64_t offset, int64_t length)

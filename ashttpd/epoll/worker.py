@@ -4,13 +4,15 @@ Everything that HTTP means is the connection's; this file moves bytes and keeps 
 """
 
 import logging
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.admission import is_idle
 from ashttpd.bodies import AT_ONCE_BYTES, WINDOW_BYTES
-from ashttpd.engine import SWEEP_SECONDS, HotSource, note, read_clocks
+from ashttpd.complaints import Complaints
+from ashttpd.engine import SWEEP_SECONDS, HotSource, is_of_peer, note, read_clocks
 from ashttpd.epoll.client import Client
 from ashttpd.epoll.extents import SendBody, send_with_sendfile
 from ashttpd.epoll.sockets import (
@@ -33,10 +35,19 @@ from ashttpd.webroot.errors import WebrootError
 log = logging.getLogger(__name__)
 
 
+def _sockets_of(sends: list[int]) -> Iterator[int]:
+    """Yield the descriptor of each answer that is queued; see Sockets.queue."""
+    place = 0
+    while place < len(sends):
+        yield sends[place] & DESCRIPTOR_MASK
+        place += 6 if sends[place] & WITH_FILE else 3
+
+
 class Worker:
     """Serves its clients in the thread that calls `run`.
 
-    Others may call `adopt`, `close_idle`, `distrust` and `drain`.
+    Others may call `adopt`, `take_over`, `close_idle`, `distrust` and `drain`, and look at
+    `clients` and `held`.
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class Worker:
         limits: Limits,
         send_body: SendBody,
         access_log: AccessLog | None,
+        complaints: Complaints,
     ) -> None:
         """Start without clients."""
         self.clients: dict[int, Client] = {}
@@ -56,6 +68,7 @@ class Worker:
         self._limits = limits
         self._send_body = send_body
         self._access_log = access_log
+        self._complaints = complaints
         self._scan = make_scan(limits)
         self._pool: Sequence[Worker] = (self,)
         # What one connection may send before it is the next one's turn.
@@ -73,31 +86,42 @@ class Worker:
     def adopt(self, fds: Sequence[int]) -> int:
         """Own sockets from now on, which must not block; one at least.
 
-        Returns how many of them, from the first on; raises OSError where it is none.
+        Returns how many of them, from the first on; raises OSError where it is none. The others
+        stay the caller's, who has to close them.
         """
         opened = time.monotonic()
-        for fd in fds:
-            # Known before its first event can come.
-            connection = Connection(self._scan, self._source, self._limits, opened)
-            self.clients[fd] = Client(fd, connection)
         adopted = 0
         try:
+            for fd in fds:
+                # Known before its first event can come.
+                connection = Connection(self._scan, self._source, self._limits, opened)
+                self.clients[fd] = Client(fd, connection)
             adopted = self._sockets.add(fds, Mode.HEADS)
         finally:
             for fd in fds[adopted:]:
-                del self.clients[fd]
+                self.clients.pop(fd, None)
         return adopted
 
-    def take_over(self, client: Client) -> None:
-        """Own a client of another worker, which has forgotten it, with a plan under way."""
+    def take_over(self, client: Client) -> bool:
+        """Own a client that no worker owns, with a plan under way; returns whether it could."""
         client.connection.scan = self._scan  # a scan belongs to one thread
         client.mode = Mode.WRITE
-        self.clients[client.fd] = client
+        taken = False
         try:
+            self.clients[client.fd] = client
             self._sockets.add((client.fd,), client.mode)
-        except OSError:
-            del self.clients[client.fd]
-            raise
+            taken = True
+        except OSError as error:
+            self._complain("a client cannot be handed to a worker: %s", error)
+        finally:
+            if not taken:
+                del self.clients[client.fd]
+        return taken
+
+    @property
+    def held(self) -> int:
+        """How many sockets are open here: those of clients, and those that leave with a plan."""
+        return len(self._sockets)
 
     def close_idle(self, before: float) -> None:
         """Close at once who has been idle since `before` (monotonic seconds), or longer."""
@@ -130,9 +154,11 @@ class Worker:
             self._turn(SWEEP_SECONDS)
 
     def close(self) -> None:
-        """Cut off what is still being sent; only when `run` has returned in every worker."""
+        """Cut off what is still being sent; only when `run` has ended in every worker."""
         for client in list(self.clients.values()):
             self._give_up(client)
+        for client in self._leaving.values():  # where `run` was ended by an exception
+            self._sockets.drop(client.fd)
         self._sockets.close()
 
     def _turn(self, timeout: float) -> bool:
@@ -164,8 +190,8 @@ class Worker:
             if plan is None:
                 try:
                     plan = find(key, second)
-                except Exception:
-                    self._abandon(clients[tag])
+                except Exception as error:
+                    self._abandon(clients[tag], error)
                     continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
@@ -192,7 +218,7 @@ class Worker:
         sockets.queue(sends, queued)
         self._leaving = leaving
         if now.monotonic >= self._next_sweep:
-            self._sweep()
+            self._sweep(frozenset(_sockets_of(sends)))
         return bool(sends)
 
     def _may_queue(self, extent: Extent) -> bool:
@@ -212,13 +238,14 @@ class Worker:
             client.connection.take(head, plan, self._now)
             if plan.body_size <= AT_ONCE_BYTES or not self._hand_over(client, plan):
                 self._follow(client, plan)
-        except Exception:
-            self._abandon(client)
+        except Exception as error:
+            self._abandon(client, error)
 
     def _hand_over(self, client: Client, plan: Plan) -> bool:
-        """Let another worker send a large body, once per client; returns whether one does.
+        """Let another worker send a large body, once per client; returns whether that was tried.
 
-        Reading it may block, and this worker may have many clients that ask for little.
+        Reading it may block, and this worker may have many clients that ask for little. Where the
+        other worker cannot have the client, this one goes on with it, or closes it.
         """
         worker = min(self._pool, key=lambda worker: len(worker.clients))
         if client.handed_over or worker is self:
@@ -227,10 +254,14 @@ class Worker:
         client.cursor = Cursor(plan)
         del self.clients[client.fd]
         self._sockets.forget(client.fd)
+        taken = False
         try:
-            worker.take_over(client)
-        except OSError:
-            self.take_over(client)
+            taken = worker.take_over(client) or self.take_over(client)
+        finally:
+            if not taken:
+                self._note(client, client.cursor)
+                client.connection.lost()
+                os.close(client.fd)
         return True
 
     def _handle(self, tag: int, start: int, length: int, is_hot: int) -> None:
@@ -258,14 +289,23 @@ class Worker:
                 self._go_on(client)
             else:
                 self._give_up(client)
-        except Exception:
-            self._abandon(client)
+        except Exception as error:
+            self._abandon(client, error)
 
-    def _abandon(self, client: Client) -> None:
-        """Close after a fault of our own, so that it costs one connection and not a worker."""
-        log.exception("connection closed: this is a bug of ashttpd")
-        if client.fd in self.clients:
+    def _abandon(self, client: Client, error: Exception) -> None:
+        """Close after an exception, so that it costs one connection and not a worker."""
+        if isinstance(error, OSError):
+            self._complain("connection closed: %s", error)
+        else:
+            now = time.monotonic()
+            text = "connection closed: this is a bug of ashttpd"
+            self._complaints.say(log.exception, text, now=now)
+        if self.clients.get(client.fd) is client:
             self._close(client)
+
+    def _complain(self, text: str, error: Exception) -> None:
+        """Log an error that may come with every request."""
+        self._complaints.say(log.error, text, error, now=time.monotonic())
 
     def _follow(self, client: Client, step: Plan | Want) -> None:
         """Do what a connection wants, and what it wants then, until it has to be waited for."""
@@ -321,12 +361,12 @@ class Worker:
         except BlockingIOError:
             pass
         except WebrootError as error:
-            log.error("connection closed, the response is cut off: %s", error)
+            self._complain("connection closed, the response is cut off: %s", error)
             self._give_up(client)
             return False
         except OSError as error:
-            if not isinstance(error, ConnectionError):
-                log.error("connection closed: %s", error)
+            if not is_of_peer(error):
+                self._complain("connection closed, the response is cut off: %s", error)
             self._give_up(client)
             return False
         if cursor.done:
@@ -363,12 +403,13 @@ class Worker:
             raise WebrootError(f"{file.path} was overwritten in place")
         return self._send_body(self._sockets, client.fd, file, cursor.offset, count)
 
-    def _sweep(self) -> None:
+    def _sweep(self, queued: frozenset[int]) -> None:
         """Act on deadlines that have passed, and on who makes room or had its share of requests.
 
         Requests that are answered without their connection are counted by the sockets and no more:
         here is found who has reached the limit, and its next request goes to the connection, which
-        says the end.
+        says the end. A connection whose answer is `queued`, by its descriptor, does not make room:
+        it is idle only once that has left, whatever the acceptor's clock has come to meanwhile.
         """
         now = self._now.monotonic
         self._next_sweep = now + SWEEP_SECONDS
@@ -379,12 +420,12 @@ class Worker:
                 self._settle(client)
                 if connection.deadline <= now:
                     self._expire(client)
-                elif idle_before and is_idle(connection, idle_before):
+                elif idle_before and is_idle(connection, idle_before) and client.fd not in queued:
                     self._give_up(client)
                 elif client.mode is Mode.HEADS and connection.ending:
                     self._set_mode(client, Mode.RAW)
-            except Exception:
-                self._abandon(client)
+            except Exception as error:
+                self._abandon(client, error)
 
     def _expire(self, client: Client) -> None:
         """Act on a deadline that has passed."""

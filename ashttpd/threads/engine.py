@@ -1,22 +1,19 @@
 """Starts and drains the threads of this engine."""
 
-import logging
 import time
 from collections.abc import Sequence
 from socket import socket
-from threading import Thread
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.budget import FilesNeeded
-from ashttpd.engine import HotSource
+from ashttpd.complaints import Complaints
+from ashttpd.engine import EngineThread, HotSource
 from ashttpd.epoll.acceptor import Acceptor
 from ashttpd.epoll.extents import SendBody
 from ashttpd.epoll.fastest import make_accept, make_sockets
 from ashttpd.epoll.sockets import MAX_EVENTS
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
-
-log = logging.getLogger(__name__)
 
 
 class ThreadsEngine:
@@ -32,23 +29,29 @@ class ThreadsEngine:
         access_log: AccessLog | None,
     ) -> None:
         """Make the workers; nothing runs before `start`."""
+        complaints = Complaints()
         self._workers = [
-            Worker(make_sockets(limits), source, limits, send_body, access_log)
+            Worker(make_sockets(limits), source, limits, send_body, access_log, complaints)
             for _ in range(threads)
         ]
         for worker in self._workers:
             worker.join(self._workers)
-        self._acceptor = Acceptor(listeners, make_accept(), self._workers, limits)
-        self._accepting = Thread(target=self._acceptor.run, name="acceptor")
+        self._acceptor = Acceptor(listeners, make_accept(), self._workers, limits, complaints)
+        self._accepting = EngineThread("acceptor", self._acceptor.run)
         self._working = [
-            Thread(target=worker.run, name=f"worker-{number}")
+            EngineThread(f"worker-{number}", worker.run)
             for number, worker in enumerate(self._workers, 1)
         ]
 
     def start(self) -> None:
-        """Begin to serve; returns at once."""
+        """Begin to serve; see Engine."""
         for thread in (*self._working, self._accepting):
             thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a thread has ended with an exception; see Engine."""
+        return any(thread.failed for thread in (*self._working, self._accepting))
 
     def distrust(self) -> None:
         """Look at the sites again before anything else is answered; for any thread."""
@@ -62,13 +65,14 @@ class ThreadsEngine:
         """
         deadline = time.monotonic() + seconds
         self._acceptor.stop()
-        self._accepting.join()
+        self._accepting.finish()
+        self._acceptor.close()
         for worker in self._workers:
             worker.join((worker,))
         for worker in self._workers:
             worker.drain(deadline)
         for thread in self._working:
-            thread.join()
+            thread.finish()
         for worker in self._workers:
             worker.close()
         return time.monotonic() < deadline

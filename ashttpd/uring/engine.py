@@ -1,21 +1,16 @@
 """Starts and drains the thread of this engine."""
 
-import logging
-import os
 import time
 from collections.abc import Sequence
 from socket import socket
-from threading import Thread
 
 from ashttpd.accesslog import AccessLog
 from ashttpd.budget import FilesNeeded
-from ashttpd.engine import HotSource
+from ashttpd.engine import EngineThread, HotSource
 from ashttpd.http.limits import Limits
 from ashttpd.uring.lobby import MAX_WAITING
 from ashttpd.uring.loop import Loop
 from ashttpd.uring.ring import Ring
-
-log = logging.getLogger(__name__)
 
 
 class UringEngine:
@@ -36,19 +31,16 @@ class UringEngine:
         for listener in listeners:
             listener.setblocking(True)
         self.loop = Loop(ring, listeners, source, limits, access_log)
-        self._thread = Thread(target=self._run, name="loop")
-
-    def _run(self) -> None:
-        try:
-            self.loop.run()
-        except Exception:
-            # Nobody would be served any more, and nobody notice: better to be started anew.
-            log.exception("the loop has ended: this is a bug of ashttpd")
-            os._exit(1)
+        self._thread = EngineThread("loop", self.loop.run)
 
     def start(self) -> None:
-        """Begin to serve; returns at once."""
+        """Begin to serve; see Engine."""
         self._thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the thread has ended with an exception; see Engine."""
+        return self._thread.failed
 
     def distrust(self) -> None:
         """Look at the sites again before anything else is answered; for any thread."""
@@ -61,7 +53,7 @@ class UringEngine:
         """
         deadline = time.monotonic() + seconds
         self.loop.drain(deadline)
-        self._thread.join()
+        self._thread.finish()
         return time.monotonic() < deadline
 
 

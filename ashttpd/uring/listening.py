@@ -1,19 +1,28 @@
 """The listening sockets of a loop: who is accepted from, and who not for the moment."""
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from ashttpd.engine import EXHAUSTED, PAUSE_SECONDS, complain_of_accept
+from ashttpd.complaints import Complaints
+from ashttpd.engine import OF_CONNECTION, PAUSE_SECONDS, complain_of_accept
 from ashttpd.uring.ring import Ring
+
+# Nothing is wrong: the kernel has ended it, or we have; or a connection failed while it waited.
+_EXPECTED: Final = OF_CONNECTION | {0, errno.ECANCELED}
 
 
 class Listening:
     """Has a ring accept from listeners, which have to block; for the thread of the ring."""
 
-    def __init__(self, ring: Ring, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, ring: Ring, listeners: Sequence[socket.socket], complaints: Complaints
+    ) -> None:
         """Own the listeners."""
         self._ring = ring
+        self._complaints = complaints
         self._listeners = {listener.fileno(): listener for listener in listeners}
         # Who is to be accepted from again, and when by the monotonic clock.
         self._paused: dict[int, float] = {}
@@ -28,8 +37,8 @@ class Listening:
 
     def ended(self, fd: int, number: int, now: float) -> None:
         """Note that a listener is no longer accepted from, for 0 or an errno."""
-        if number in EXHAUSTED and not self._stopping:
-            complain_of_accept(OSError(number, os.strerror(number)))
+        if number not in _EXPECTED and not self._stopping:
+            complain_of_accept(self._complaints, OSError(number, os.strerror(number)))
         self._paused[fd] = now + (PAUSE_SECONDS if number else 0)
 
     def hold(self, wanted: bool) -> None:

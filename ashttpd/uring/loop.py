@@ -14,6 +14,7 @@ from typing import Final
 from ashttpd.accesslog import AccessLog
 from ashttpd.bodies import AT_ONCE_BYTES, STINT_BYTES
 from ashttpd.cold import COLD, PatientSource
+from ashttpd.complaints import Complaints
 from ashttpd.engine import (
     PAUSE_SECONDS,
     SWEEP_SECONDS,
@@ -76,7 +77,8 @@ class Loop:
         # Whose socket was dropped while a plan was on its way: the plan has to outlive that.
         self._gone: dict[int, Client] = {}
         self.ring = ring
-        self._listening = Listening(ring, listeners)
+        self._complaints = Complaints()
+        self._listening = Listening(ring, listeners, self._complaints)
         self._source = source
         self._patient = PatientSource(source)
         self._limits = limits
