@@ -5,8 +5,8 @@ import sys
 from typing import Final
 
 _NUMBERS: Final = {
-    "x86_64": {"io_setup": 206, "io_uring_setup": 425, "openat": 257},
-    "aarch64": {"io_setup": 0, "io_uring_setup": 425, "openat": 56},
+    "x86_64": {"io_setup": 206, "io_uring_setup": 425, "openat": 257, "accept4": 288},
+    "aarch64": {"io_setup": 0, "io_uring_setup": 425, "openat": 56, "accept4": 242},
 }
 
 # The numbers are those of prctl(2), linux/seccomp.h and linux/filter.h; the offsets those of struct

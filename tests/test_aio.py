@@ -6,7 +6,9 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import cast
 from unittest.mock import Mock, patch
 
 import pytest
@@ -29,6 +31,7 @@ from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Extent, File, Plan
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import ColdError, Webroot
 from tests.conftest import lack_of_aio, lack_of_direct
 from tests.servers import eventually, skip_for_lack
 from tests.test_worker import HEAD, FakeSockets
@@ -288,6 +291,54 @@ class Asker:
         return []
 
 
+def test_a_stream_goes_on_where_it_cannot_be_told_what_of_the_file_is_in_memory(
+    queue: Queue, file: OpenFile
+) -> None:
+    loop = make_loop(FakeSockets(), NoAnswers(), queue)
+    handle = Files(Io.AUTO).handle(file)
+    failing = OSError(errno.EIO, os.strerror(errno.EIO))
+    with (
+        closing(Pump(queue)) as pump,
+        patch("ashttpd.aio.files.cached_pages", side_effect=failing),
+        patch("os.preadv", side_effect=failing),
+    ):
+        is_cold = partial(loop._is_cold, file)
+        stream = Stream(pump.reads, handle, 0, SIZE, is_cold, lambda: None)
+        pump.streams[stream] = Receiver()
+        pump.finish(stream)
+        assert pump.streams[stream].came == CONTENT
+
+
+def test_a_reader_that_fails_costs_no_buffer_and_holds_up_no_other_one(
+    pump: Pump, handle: Handle
+) -> None:
+    def fails() -> bool:
+        raise ValueError("a fault of a test")
+
+    with pytest.raises(ValueError, match="a fault"):
+        pump.reads.want(Asker([], fails), is_long=False)
+    stream = pump.open(handle, 0, SIZE)
+    pump.finish(stream)
+    assert pump.streams[stream].came == CONTENT
+
+
+def test_an_answer_whose_file_cannot_be_opened_to_be_fetched_from_is_read_as_usual(
+    queue: Queue, file: OpenFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    sockets = FakeSockets()
+    loop = make_loop(sockets, ColdOnce(file), queue)
+    loop.adopt([5])
+    failing = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    with patch.object(Files, "handle", side_effect=failing), patch("os.sendfile"):
+        sockets.script = [lambda: [(5, 0, len(HEAD), 3)], list, list]
+        sockets.at_end = lambda: loop.drain(0.0)
+        loop.run()
+    assert caplog.messages == [
+        "cannot read past the kernel's memory: [Errno 24] Too many open files"
+    ]
+    assert sockets.sent == [b"answer"]
+
+
 @pytest.mark.parametrize(("size", "goes_first"), [(SHORT_BYTES, True), (SHORT_BYTES + 1, False)])
 def test_who_has_little_to_read_goes_before_those_who_have_much(
     pump: Pump, handle: Handle, size: int, goes_first: bool
@@ -537,6 +588,23 @@ def test_what_was_read_is_acted_on_behind_the_news_of_sockets(queue: Queue) -> N
         loop.run()
     assert order[:2] == ["end", "reads"]
     loop.clients.clear()
+
+
+class ColdOnce:
+    """Gives an answer whose bytes are not in memory when it is asked for first."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._asked = 0
+
+    def find(self, key: bytes, second: Second) -> Plan:
+        self._asked += 1
+        if self._asked == 1:
+            raise ColdError(cast("Webroot", self._file), 0, 10)
+        return Plan(b"answer", (), 6, 0, 200, False, False)
+
+    def plans(self, _second: Second) -> dict[bytes, Plan]:
+        return {}
 
 
 class TwoAnswers:

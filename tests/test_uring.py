@@ -1,5 +1,6 @@
 """The uring engine within the test's own process, where what it leaves behind can be counted."""
 
+import gc
 import os
 import random
 import socket
@@ -43,6 +44,8 @@ def engine_and_port(site_vhosts: Path) -> Iterator[tuple[UringEngine, int]]:
 
 
 def descriptors() -> int:
+    """How many are open, without those that tests before have left to the garbage collector."""
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
 

@@ -37,6 +37,7 @@ class FakeSockets:
         self.owned: dict[int, Mode] = {}
         self.sends: list[list[int]] = []
         self.dropped: list[int] = []
+        self.sent: list[bytes] = []
         self.pours: list[tuple[int, int, int, int]] = []
         self.left: dict[int, int] = {}
         self._plans: list[Plan] = []
@@ -82,6 +83,7 @@ class FakeSockets:
         return []
 
     def send(self, fd: int, data: bytes, offset: int) -> int:
+        self.sent.append(data[offset:])
         return len(data) - offset
 
     def shutdown(self, fd: int) -> None:

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from enum import Enum
+from itertools import count
 from typing import Final
 
 from ashttpd.aio.queue import BUFFER_BYTES, alignment, cached_pages
@@ -105,7 +106,10 @@ class Memory:
         # since their numbers may be given to others.
         self._known: dict[tuple[int, int, int], File] = {}
         self._counted: weakref.WeakKeyDictionary[File, bool] = weakref.WeakKeyDictionary()
-        # The second in which parts were missed, lately and before.
+        # Files that are not held get numbers that are never given again.
+        self._numbers: weakref.WeakKeyDictionary[File, int] = weakref.WeakKeyDictionary()
+        self._next_number = count()
+        # The second in which parts were missed, lately and before, by such a number.
         self._missed: dict[tuple[int, int, int], int] = {}
         self._missed_before: dict[tuple[int, int, int], int] = {}
         self._forgot = 0
@@ -123,12 +127,13 @@ class Memory:
     def has(self, file: File, offset: int, length: int) -> bool:
         """Whether a part of a file can be sent without waiting for a disk; raises OSError."""
         known = self._known
-        key = (id(file), offset, length)
-        if key in known:
+        known_key = (id(file), offset, length)
+        if known_key in known:
             return True
+        key = (self._number(file), offset, length)
         missed = self._missed.get(key, self._missed_before.get(key))
         if self._has(file, offset, length, missed is not None):
-            known[key] = file
+            known[known_key] = file
             # It has been read once, so from now on counting is enough again.
             self._missed.pop(key, None)
             self._missed_before.pop(key, None)
@@ -138,6 +143,12 @@ class Memory:
         if len(self._missed) < MAX_MISSED:
             self._missed[key] = self._epoch
         return False
+
+    def _number(self, file: File) -> int:
+        number = self._numbers.get(file)
+        if number is None:
+            self._numbers[file] = number = next(self._next_number)
+        return number
 
     def _has(self, file: File, offset: int, length: int, missed: bool) -> bool:
         # A read that does not wait tells for certain, but costs a copy, and has the kernel begin to

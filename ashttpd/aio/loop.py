@@ -71,7 +71,8 @@ class Loop(Worker):
         # Who can be sent more of a large body, in turn.
         self._large: dict[Client, None] = {}
         self._streams: dict[Client, Stream] = {}
-        self._fetches: dict[Client, Fetch] = {}
+        # None is for what cannot be fetched: then only the answer can tell why.
+        self._fetches: dict[Client, Fetch | None] = {}
         # Those of them that have ended, with what they were for.
         self._fetched: deque[tuple[Client, Late]] = deque()
         # Whether the last turn answered some of these.
@@ -175,17 +176,24 @@ class Loop(Worker):
     def _fetch(self, client: Client, late: Late) -> None:
         """Have the kernel read what an answer needs."""
         needed = late.needed
-        handle = self._files.handle(needed.file)
         came = partial(self._fetched.append, (client, late))
-        self._fetches[client] = Fetch(self._reads, handle, needed.offset, needed.length, came)
+        try:
+            handle = self._files.handle(needed.file)
+        except (UnusableError, OSError) as error:
+            self._complain("cannot read past the kernel's memory: %s", error)
+            self._fetches[client] = None
+            came()
+        else:
+            self._fetches[client] = Fetch(self._reads, handle, needed.offset, needed.length, came)
 
     def _answer_with(self, client: Client, late: Late) -> None:
         """Answer now, or fetch what else it takes."""
         needed = late.needed
-        fetched = True
+        fetch = self._fetches.pop(client)
+        fetched = fetch is not None
         try:
-            data = self._fetches.pop(client).take()
-            late.parts.append(Part(needed.file, needed.offset, data))
+            if fetch is not None:
+                late.parts.append(Part(needed.file, needed.offset, fetch.take()))
         except WebrootError:
             fetched = False
         plan = self._patient.find_again(
@@ -278,7 +286,10 @@ class Loop(Worker):
         return Stream(self._reads, handle, offset, extent.offset + extent.length, is_cold, came)
 
     def _is_cold(self, file: File, start: int, stop: int) -> bool:
-        return self._is_direct or not self._memory.has(file, start, stop - start)
+        try:
+            return self._is_direct or not self._memory.has(file, start, stop - start)
+        except OSError:
+            return True  # reading it will tell
 
     def _send_piece(self, client: Client, cursor: Cursor, count: int) -> int:
         stream = self._streams.get(client)

@@ -96,7 +96,10 @@ class Queue:
         failed, self._failed = self._failed, []
         yield from failed
         while True:
-            count = checked(lib.ashttpd_queue_reap(self._queue, self._events))
+            count = lib.ashttpd_queue_reap(self._queue, self._events)
+            if count == -errno.EINTR:
+                continue
+            checked(count)
             self.in_flight -= count
             numbers = iter(ffi.unpack(self._events, 2 * count))
             yield from zip(numbers, numbers, strict=True)

@@ -163,18 +163,25 @@ class Reads:
         if self._serving:
             return
         self._serving = True
-        while self._free and any(self._wanting) and len(self._chunks) < MOST_READS:
-            reader = self._next()
-            if reader.closed:
-                continue
-            buffer = self._free.pop()
+        try:
+            while self._free and any(self._wanting) and len(self._chunks) < MOST_READS:
+                reader = self._next()
+                if not reader.closed:
+                    self._give(reader, self._free.pop())
+        finally:
+            self._serving = False
+
+    def _give(self, reader: Reader, buffer: int) -> None:
+        """Give a buffer, which is free again where nothing is read into it."""
+        chunk = None
+        try:
             chunk = reader.give(buffer)
+        finally:
             if chunk is None:
                 self._free.append(buffer)
-                continue
+        if chunk is not None:
             self._chunks[buffer] = chunk
             chunk.read(self.queue)
-        self._serving = False
 
     def _next(self) -> Reader:
         """Take out whose turn it is."""

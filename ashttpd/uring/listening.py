@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from ashttpd.complaints import Complaints
@@ -44,8 +45,7 @@ class Listening:
     def hold(self, wanted: bool) -> None:
         """Accept from nobody while it is wanted."""
         if wanted and not self.held:
-            for fd in self._listeners.keys() - self._paused.keys():
-                self._ring.unlisten(fd)
+            self._end_all()
         self.held = wanted
 
     @property
@@ -59,16 +59,26 @@ class Listening:
             return
         for fd, until in list(self._paused.items()):
             if until <= now:
-                del self._paused[fd]
-                self._ring.listen(fd)
+                try:
+                    self._ring.listen(fd)
+                except OSError as error:
+                    complain_of_accept(self._complaints, error)
+                    self._paused[fd] = now + PAUSE_SECONDS
+                else:
+                    del self._paused[fd]
+
+    def _end_all(self) -> None:
+        """Have all accepting end; where the ring has no room for that, it goes on."""
+        with suppress(OSError):
+            for fd in self._listeners.keys() - self._paused.keys():
+                self._ring.unlisten(fd)
 
     def stop(self, turn: Callable[[float], None]) -> None:
         """Take what has connected already, with turns of so many seconds, and close all."""
         turn(0)
         self._stopping = True
-        for fd in self._listeners.keys() - self._paused.keys():
-            self._ring.unlisten(fd)
         while self._listeners.keys() - self._paused.keys():
+            self._end_all()
             turn(PAUSE_SECONDS)
         for listener in self._listeners.values():
             listener.close()

@@ -20,6 +20,7 @@ from ashttpd.engine import (
     SWEEP_SECONDS,
     HotSource,
     address_of,
+    is_of_peer,
     note,
     read_clocks,
 )
@@ -168,8 +169,8 @@ class Loop:
             if plan is None:
                 try:
                     plan, kept = find(key, second), queued
-                except Exception:
-                    self._abandon(clients[tag])
+                except Exception as error:
+                    self._abandon(clients[tag], error)
                     continue
             # A connection that is idle before a whole request, and whose answer leaves in one
             # send, is idle behind it: nothing of its state changes but the deadline.
@@ -214,8 +215,8 @@ class Loop:
             self._settle(client)
             client.connection.take(head, plan, self._now)
             self._follow(client, plan)
-        except Exception:
-            self._abandon(client)
+        except Exception as error:
+            self._abandon(client, error)
 
     def _settle(self, client: Client) -> None:
         """Note in a connection what the ring has answered in its place."""
@@ -258,8 +259,8 @@ class Loop:
                 self._end(client, result)
             elif kind == Kind.FETCHED:
                 self._fetched(client, result)
-        except Exception:
-            self._abandon(client)
+        except Exception as error:
+            self._abandon(client, error)
 
     def _accepted(self, fd: int) -> None:
         """Own a new socket."""
@@ -271,16 +272,25 @@ class Loop:
         try:
             self.ring.welcome(fd)
         except OSError as error:
-            log.error("connection closed: %s", error)
+            self._complain("connection closed: %s", error)
             os.close(fd)
         else:
             self._accepted(fd)
 
-    def _abandon(self, client: Client) -> None:
-        """Close after a fault of our own, so that it costs one connection and not the server."""
-        log.exception("connection closed: this is a bug of ashttpd")
-        if client.fd in self.clients:
+    def _abandon(self, client: Client, error: Exception) -> None:
+        """Close after an exception, so that it costs one connection and not the server."""
+        if isinstance(error, OSError):
+            self._complain("connection closed: %s", error)
+        else:
+            now = self._now.monotonic
+            text = "connection closed: this is a bug of ashttpd"
+            self._complaints.say(log.exception, text, now=now)
+        if self.clients.get(client.fd) is client:
             self._close(client)
+
+    def _complain(self, text: str, error: Exception) -> None:
+        """Log an error that may come with every request."""
+        self._complaints.say(log.error, text, error, now=self._now.monotonic)
 
     def _heard(self, client: Client, data: bytes) -> None:
         """Take bytes: now, or when what is being sent has left."""
@@ -399,10 +409,8 @@ class Loop:
         """Note what of a plan has left, and go on with it."""
         cursor = client.cursor
         assert cursor is not None, "nothing was to be sent"
-        if result == -errno.EFAULT:
-            log.error("connection closed, the response is cut off: a file was truncated under us")
         if result <= 0 and result != -errno.ESTALE:
-            self._give_up(client)
+            self._unsent(client, -result)
             return
         cursor.advance(max(0, result))
         if not cursor.done:
@@ -411,6 +419,16 @@ class Loop:
         self._note(client, cursor)
         client.cursor = None
         self._follow(client, client.connection.sent(self._now))
+
+    def _unsent(self, client: Client, number: int) -> None:
+        """Close after a send that failed; what is about the peer is not worth a line."""
+        error = OSError(number, os.strerror(number))
+        if number == errno.EFAULT:
+            self._cut_off(client, WebrootError("a file was truncated under us"))
+        elif number and not is_of_peer(error):
+            self._cut_off(client, error)
+        else:
+            self._give_up(client)
 
     def _sweep(self) -> None:
         """Act on deadlines that have passed, on files to be distrusted, and on shares of requests.
@@ -433,12 +451,12 @@ class Loop:
                     self.ring.hear(client.fd, client.mode)
             except WebrootError as error:
                 self._cut_off(client, error)
-            except Exception:
-                self._abandon(client)
+            except Exception as error:
+                self._abandon(client, error)
 
     def _cut_off(self, client: Client, error: Exception) -> None:
         """Close in the middle of a plan, of which no more can be sent."""
-        log.error("connection closed, the response is cut off: %s", error)
+        self._complain("connection closed, the response is cut off: %s", error)
         self._give_up(client)
 
     def _expire(self, client: Client) -> None:
