@@ -12,10 +12,11 @@ from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.errorlog import ErrorLog, logging_errors
 from ashttpd.listen import Address, AddressError, parse_address
-from ashttpd.logfile import LogFileError, keep_standard_descriptors
+from ashttpd.logfile import LogFileError
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
 from ashttpd.show import show
+from ashttpd.standard import keep_standard_descriptors
 
 log = logging.getLogger(__name__)
 

@@ -28,19 +28,6 @@ class NoReaderError(LogFileError):
     """The log is a FIFO that no process has open for reading."""
 
 
-def keep_standard_descriptors() -> None:
-    """Occupy the descriptors 0, 1 and 2 where the program was started without them.
-
-    Otherwise a client's socket would get such a number, and the client what is written to it.
-    O_PATH (open(2)) takes the number only: reads and writes still fail with EBADF.
-    """
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open("/", os.O_PATH)
-
-
 def _unusable(mode: int) -> str:
     """Return why nothing of this kind can be a log, or nothing."""
     if S_ISREG(mode) or S_ISFIFO(mode) or S_ISCHR(mode):

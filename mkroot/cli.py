@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
+from ashttpd.standard import keep_standard_descriptors
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from mkroot import __version__, inspect
@@ -154,6 +155,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status."""
+    keep_standard_descriptors()
     if isinstance(sys.stdout, TextIOWrapper):
         # A path need not be text in the terminal's encoding, and is worth no failure.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -148,6 +148,7 @@ def test_the_builder_imports_the_format_the_paths_and_the_pages_only(module: str
         "ashttpd.http.errors",
         "ashttpd.http.pages",
         "ashttpd.http.target",
+        "ashttpd.standard",
     }
     used = {name for name in ours(MODULES[module]) if within(name, "ashttpd")}
     assert {name for name in used if not within(name, "ashttpd.webroot")} <= allowed

@@ -2,34 +2,12 @@
 
 import os
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ashttpd.logfile import LogFile, LogFileError, NoReaderError
-
-# Runs with the standard descriptors closed, and prints to the pipe that it was given.
-_WITHOUT_STANDARD = """
-import os, sys
-for fd in range(3):
-    os.close(fd)
-from ashttpd.logfile import LogFile, LogFileError, keep_standard_descriptors
-keep_standard_descriptors()
-opened = os.open("/dev/null", os.O_RDONLY)
-try:
-    os.write(1, b"to a client")
-    said = "written"
-except OSError as error:
-    said = error.strerror
-try:
-    LogFile(1).open()
-except LogFileError as error:
-    said += f", {error}"
-os.write(int(sys.argv[1]), f"{opened > 2}, {said}".encode())
-"""
 
 
 def test_a_line_is_appended(tmp_path: Path) -> None:
@@ -125,15 +103,3 @@ def test_a_descriptor_that_is_not_open_for_writing_is_told() -> None:
         LogFile(reader).open()
     os.close(reader)
     os.close(writer)
-
-
-def test_no_file_gets_the_number_of_a_standard_descriptor_that_was_closed() -> None:
-    reader, writer = os.pipe()
-    arguments = (sys.executable, "-c", _WITHOUT_STANDARD, str(writer))
-    subprocess.run(arguments, pass_fds=(writer,), check=True)
-    os.close(writer)
-    said = os.read(reader, 1000).decode()
-    os.close(reader)
-    assert said == (
-        "True, Bad file descriptor, the standard output is closed, or not open for writing"
-    )
