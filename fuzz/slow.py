@@ -2,11 +2,15 @@
 
 import string
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 
 from ashttpd.http.request import Request
 from fuzz.strategies import DATE_FORMS
 
 _DIGITS = string.digits.encode()
+_HEXDIG = string.hexdigits.encode()
+# RFC 3986 section 2: unreserved / sub-delims
+_NAME = (string.ascii_letters + string.digits + "-._~" + "!$&'()*+,;=").encode()
 _ETAGC = bytes([0x21, *range(0x23, 0x7F), *range(0x80, 0x100)])
 
 
@@ -22,6 +26,53 @@ def number(digits: bytes) -> int:
         block = digits[start : start + 1000]
         value = value * 10 ** len(block) + int(block)
     return value
+
+
+def is_authority(text: bytes) -> bool:
+    """uri-host [ ":" port ] (RFC 9110 section 7.2), the host not empty."""
+    if text[:1] == b"[":
+        literal, closed, port = text[1:].partition(b"]")
+        if not closed or not (is_ipv6(literal) or is_ip_future(literal)):
+            return False
+    else:
+        name, colon, digits = text.partition(b":")
+        port = colon + digits
+        if not is_name(name):
+            return False
+    return port == b"" or (port[:1] == b":" and (port == b":" or is_digits(port[1:])))
+
+
+def is_ipv6(text: bytes) -> bool:
+    """Whether the standard library takes it for an address; it allows a zone, RFC 3986 does not."""
+    try:
+        IPv6Address(text.decode("ascii"))
+    except ValueError:
+        return False
+    return b"%" not in text
+
+
+def is_ip_future(text: bytes) -> bool:
+    """RFC 3986 section 3.2.2: "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )."""
+    version, dot, rest = text.partition(b".")
+    if version[:1] not in (b"v", b"V") or not version[1:] or not dot or not rest:
+        return False
+    return all(byte in _HEXDIG for byte in version[1:]) and all(
+        byte in _NAME + b":" for byte in rest
+    )
+
+
+def is_name(text: bytes) -> bool:
+    """RFC 3986 section 3.2.2: reg-name = *( unreserved / pct-encoded / sub-delims ), not empty."""
+    position = 0
+    while position < len(text):
+        if text[position] in _NAME:
+            position += 1
+            continue
+        escape = text[position : position + 3]
+        if len(escape) < 3 or escape[:1] != b"%" or any(b not in _HEXDIG for b in escape[1:]):
+            return False
+        position += 3
+    return text != b""
 
 
 def parse_range(field: bytes) -> tuple[int, int | None] | int | None:

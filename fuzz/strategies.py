@@ -1,5 +1,6 @@
 """Requests for properties: valid ones are built first, then broken in one named way."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +16,7 @@ LIMITS: Final = Limits()
 
 TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TARGET_BYTES: Final = bytes(b for b in range(0x21, 0x7F) if b != ord("#"))
-HOST_BYTES: Final = (
-    b"-._~!$&'()*+,;=:%[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
+NAME_BYTES: Final = b"-._~!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VALUE_BYTES: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
@@ -50,12 +49,55 @@ def in_any_case(word: bytes) -> st.SearchStrategy[bytes]:
     return st.sampled_from([word, word.lower(), word.upper(), word.swapcase(), word.title()])
 
 
+def _spell(groups: list[int], keep: tuple[int, int], *, dotted: bool, form: str) -> bytes:
+    """Write an IPv6 address that has zeros between the groups that are kept, if there are any."""
+    before, after = groups[: keep[0]], groups[8 - min(keep[1], 8 - keep[0]) :]
+    words = [[form % group for group in part] for part in (before, after)]
+    last = words[1] if len(words[1]) > 1 else words[0] if keep[0] == 8 else []
+    if dotted and last:
+        high, low = (int(word, 16) for word in last[-2:])
+        last[-2:] = [f"{high >> 8}.{high & 255}.{low >> 8}.{low & 255}"]
+    joined = [":".join(part) for part in words]
+    whole = len(before) + len(after) == 8
+    return ((":" if all(joined) else "") if whole else "::").join(joined).encode()
+
+
 METHODS = st.sampled_from([b"GET", b"HEAD", b"OPTIONS", b"POST", b"CONNECT", b"BREW"]) | text_of(
     TCHAR, min_size=1
 )
-HOSTS = st.sampled_from([b"a.example", b"A.Example:80", b"[::1]:8080"]) | text_of(
-    HOST_BYTES, min_size=1
+# The parts of RFC 3986 section 3.2.2: addresses in each spelling, those of the future, names.
+ADDRESSES = st.builds(
+    lambda groups, keep, dotted, form: _spell(groups, keep, dotted=dotted, form=form),
+    st.lists(st.integers(0, 0xFFFF) | st.just(0), min_size=8, max_size=8),
+    st.tuples(st.integers(0, 8), st.integers(0, 8)),
+    st.booleans(),
+    st.sampled_from(["%x", "%04X"]),
 )
+IP_FUTURES = st.builds(
+    lambda version, rest: version + b"." + rest,
+    st.sampled_from([b"v1", b"VfF"]),
+    text_of(NAME_BYTES + b":", min_size=1),
+)
+NAMES = st.lists(text_of(NAME_BYTES, min_size=1) | st.just(b"%aF"), min_size=1, max_size=3).map(
+    b"".join
+)
+HOSTS = st.sampled_from([b"a.example", b"A.Example:80", b"[::1]:8080"]) | st.builds(
+    lambda host, port: host + port,
+    NAMES | (ADDRESSES | IP_FUTURES).map(lambda literal: b"[" + literal + b"]"),
+    st.sampled_from([b"", b":", b":80", b":65536"]),
+)
+
+
+@st.composite
+def near_hosts(draw: st.DrawFn) -> bytes:
+    """Draw an authority with a part cut out or something put in, which may still be one."""
+    host = draw(HOSTS)
+    start = draw(st.integers(0, len(host)))
+    stop = draw(st.integers(start, min(len(host), start + 3)))
+    piece = draw(st.sampled_from([b"", b":", b"::", b"[", b"]", b"1:", b"256.", b"%2", b"v", b"@"]))
+    return host[:start] + piece + host[stop:]
+
+
 ORIGIN_FORM = text_of(TARGET_BYTES).map(lambda rest: b"/" + rest)
 ABSOLUTE_FORM = st.builds(
     lambda scheme, host, rest: scheme + b"://" + host + rest,
@@ -219,6 +261,9 @@ BREAKS: Final[dict[str, Callable[[st.DrawFn, bytes], bytes]]] = {
     "a colon": _with_byte(b":"),
     "a flipped byte": _flipped,
     "a part cut out": _cut,
+    "another authority": lambda draw, wire: re.sub(
+        rb"(?i)(\r\nhost:)[^\r]*", rb"\g<1>" + draw(near_hosts()), wire, count=1
+    ),
     "a second Host": _with_field(b"Host: b.example"),
     "an empty Host": _with_field(b"Host:"),
     "a Content-Length": _with_field(b"Content-Length: 5"),

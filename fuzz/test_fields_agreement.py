@@ -5,6 +5,7 @@ from functools import partial
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ashttpd.http.authority import AUTHORITY
 from ashttpd.http.conditional import Validators, check, find_match
 from ashttpd.http.dates import parse_date
 from ashttpd.http.grammar import ENTITY_TAG, elements_of
@@ -12,7 +13,7 @@ from ashttpd.http.ranges import MAX_GAP, MAX_RANGES, Unsatisfiable, choose_range
 from ashttpd.http.request import Request
 from ashttpd.http.target import encode_path, parse_path
 from fuzz import slow
-from fuzz.strategies import BYTE_RANGES, DATES, NOW, TAG_LISTS, TIMES, text_of
+from fuzz.strategies import BYTE_RANGES, DATES, HOSTS, NOW, TAG_LISTS, TIMES, near_hosts, text_of
 
 HUGE = 10**18
 
@@ -103,6 +104,29 @@ def test_preconditions_agree_with_the_literal_version(
 ) -> None:
     status, _tag = check(request, Validators(tags[0], tags[1:], modified), NOW)
     assert status == slow.check(request, tags, modified, NOW)
+
+
+@given(HOSTS)
+def test_an_authority_of_the_grammars_parts_is_one(host: bytes) -> None:
+    assert AUTHORITY.fullmatch(host)
+    assert slow.is_authority(host)
+
+
+@given(near_hosts() | text_of(b"[]:.%v0123456789aF", max_size=24))
+@example(b"[::]")
+@example(b"[1:2:3:4:5:6:7::]")
+@example(b"[::2:3:4:5:6:7:8]")
+@example(b"[::1:2:3:4:5:6:7:8]")
+@example(b"[1:2:3:4:5:6:1.2.3.4]")
+@example(b"[1:2:3:4:5:6:7:1.2.3.4]")
+@example(b"[1:2:3:4:5:1.2.3.4]")
+@example(b"[::01.2.3.4]")
+@example(b"[::1.2.3.4:5]")
+@example(b"[fe80::1%25eth0]")
+@example(b"[" * 8_000)
+@example(b"[" + b"1:" * 8_000 + b"]")
+def test_authorities_agree_with_the_literal_version(text: bytes) -> None:
+    assert (AUTHORITY.fullmatch(text) is not None) == slow.is_authority(text)
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"...", b"a", b".b", b"c d"]), max_size=8))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ashttpd.http.limits import Limits
 from fuzz.scans import FencedScan, sanitized_scan, scan_with_twin
-from fuzz.strategies import LIMITS, WIRES, Head, heads
+from fuzz.strategies import LIMITS, WIRES, Head, heads, near_hosts, text_of
 
 try:
     from ashttpd.http import _scan
@@ -45,6 +45,19 @@ SETTINGS = st.builds(
 @example(b"\r\n\x16", b"")
 def test_both_scans_agree_on_result_key_and_fault(data: bytes, before: bytes) -> None:
     check_agreement(before + data, len(before))
+
+
+@given(near_hosts() | text_of(b"[]:.%v0123456789aF", max_size=24))
+@example(b"[::1")
+@example(b"[1:2:3:4:5:6:7::]")
+@example(b"[1:2:3:4:5:6:7:8::]")
+@example(b"[::1.2.3.4:5]")
+@example(b"[::1:2:3:4:5:6.7.8.9]")
+@example(b"[v1.a]")
+def test_both_scans_agree_on_every_authority(host: bytes) -> None:
+    check_agreement(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 0)
+    check_agreement(b"GET http://" + host + b"/ HTTP/1.1\r\nHost: a\r\n\r\n", 0)
+    check_agreement(b"GET http://a HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 0)
 
 
 @given(heads(), st.integers(0, 200))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ashttpd.http import grammar, scan, target
+from ashttpd.http import authority, grammar, scan, target
 from ashttpd.webroot import grammar as stored
 
 ACCEPTED = [
@@ -33,7 +33,6 @@ ACCEPTED = [
     (scan._ABSOLUTE, [b"http://a", b"HTTPS://a:1/b?c", b"http://?", b"http://"]),
     (scan._FIELD, [b"a:", b"a: b", b"a:b:c\n", b"~!: \xff"]),
     (scan._VALUE, [b"", b" \t~!", b"\x80\xff"]),
-    (scan._HOST, [b"a", b"A.b:80", b"[::1]", b"%41", b"~!$&'()*+,;="]),
     (stored.FIELD_LINE, [b"a:\r\n", b"A-9: b\r\n", b"a:b:\tc \r\n", b"a: \t~\r\n"]),
     (stored.VARY, [b"*", b"a", b"Accept-Encoding", b"a9"]),
     (stored.ESSENCE, [b"a/b", b"image/svg+xml", b"!#/~ "]),
@@ -42,6 +41,24 @@ ACCEPTED = [
     (
         stored.NO_URI,
         [b" ", b"\0", b"\r", b"\n", b"\x7f", b"\xff", b'"', b"<", b"\\", b"^", b"`", b"%"],
+    ),
+    (
+        authority.AUTHORITY,
+        [
+            *(
+                b"a",
+                b"A.b:80",
+                b"a:",
+                b"a:99999",
+                b"%41",
+                b"~!$&'()*+,;=",
+                b"1.2.3.4",
+                b"999.9.9.9",
+            ),
+            *(b"[::]", b"[::1]", b"[::1]:", b"[::1]:80", b"[1:2:3:4:5:6:7:8]", b"[ABCD:ef01::]"),
+            *(b"[1:2:3:4:5:6:7::]", b"[::2:3:4:5:6:7:8]", b"[1::3:4:5:6:7:8]", b"[::1.2.3.4]"),
+            *(b"[1:2:3:4:5:6:255.249.199.99]", b"[1::0.0.0.0]", b"[v1.a]:1", b"[Vf.:~!]"),
+        ],
     ),
     (scan._LENGTH, [b"0", b"9" * 18]),
     (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
@@ -132,7 +149,6 @@ REJECTED = [
     (scan._ABSOLUTE, [b"", b"/", b"http:/a", b"ftp://a", b"xhttp://a", b"httpss://a"]),
     (scan._FIELD, [b"", b":", b"a", b"a :", b" a:", b"\xe4:", b"a\n:"]),
     (scan._VALUE, [b"\0", b"\r", b"\n", b"\x7f", b"\x1f", b"a\n"]),
-    (scan._HOST, [b"", b"a b", b"a/b", b"u@a", b"a?", b"a#", b"\xe4", b"a\n", b"<", b"\\", b'"']),
     (
         stored.FIELD_LINE,
         [
@@ -166,6 +182,51 @@ REJECTED = [
     ),
     (stored.CODING, [b"", b"A", b"-", b"a/b", b"a b", b"a\n", b"*", b"gzip, br"]),
     (stored.NO_URI, [b"", b"a", b"%41", b"/", b"?", b"#", b":", b"@", b"[", b"]", b"~", b"aa"]),
+    (
+        authority.AUTHORITY,
+        [
+            *(
+                b"",
+                b"a b",
+                b"a/b",
+                b"u@a",
+                b"u:p@a",
+                b"a?",
+                b"a#",
+                b"\xe4",
+                b"a\n",
+                b"<",
+                b"\\",
+                b'"',
+            ),
+            *(
+                b":",
+                b":80",
+                b"a:b",
+                b"a:80:80",
+                b"a::",
+                b"a:+1",
+                b"a:-1",
+                b"a: 1",
+                b"a:80\n",
+                b"a,b:c",
+            ),
+            *(b"%", b"%4", b"a%zz", b"%4g", b"a%", b"::1", b"[", b"]", b"[]", b"[::1", b"::1]"),
+            *(b"a]", b"[a]", b"[[::1]]", b"[::1]a", b"a[::1]", b"[::1]80", b"[::1]:a", b"[::zz]"),
+            *(b"[:]", b"[:::]", b"[1]", b"[1:2]", b"[1:2:3:4:5:6:7]", b"[1:2:3:4:5:6:7:8:9]"),
+            *(b"[1:2:3:4:5:6:7:8::]", b"[::1:2:3:4:5:6:7:8]", b"[1:2:3:4::5:6:7:8]", b"[1::2::3]"),
+            *(b"[:1:2:3:4:5:6:7]", b"[1:2:3:4:5:6:7:]", b"[12345::]", b"[::12345]", b"[::1.2.3]"),
+            *(b"[1.2.3.4]", b"[::1.2.3.256]", b"[::01.2.3.4]", b"[::1.2.3.4.5]", b"[::1.2.3.4:5]"),
+            *(
+                b"[1:2:3:4:5:6:7:1.2.3.4]",
+                b"[::2:3:4:5:6:7:1.2.3.4]",
+                b"[1.2.3.4::]",
+                b"[::.2.3.4]",
+            ),
+            *(b"[fe80::1%eth0]", b"[fe80::1%25eth0]", b"[::1 ]", b"[v.a]", b"[v1.]", b"[v1a]"),
+            *(b"[vg.a]", b"[v1.a%41]", b"[v1.[]", b"[1v.a]"),
+        ],
+    ),
     (scan._LENGTH, [b"", b"+1", b"-1", b"1,1", b" 1", b"0x1", b"9" * 19, b"1\n", b"\xb2"]),
     (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
     (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
@@ -218,7 +279,7 @@ def test_what_is_no_weight_is_not_found(parameters: bytes) -> None:
 def test_every_pattern_of_the_modules_has_cases() -> None:
     named = {
         value
-        for module in (grammar, scan, target, stored)
+        for module in (authority, grammar, scan, target, stored)
         for value in vars(module).values()
         if isinstance(value, re.Pattern)
     }

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "authority.h"
+#include "classes.h"
 #include "scan.h"
 
 /* The numbers of scan.py's Fault; negative as results. */
@@ -21,29 +23,6 @@ enum fault {
 enum { MAX_METHOD_BYTES = 32 };
 /* A key repeats bytes of the head and adds at most this: three flags and the ends of two lines. */
 enum { KEY_OVERHEAD_BYTES = 64 };
-
-enum { TOKEN = 1, VALUE = 2, TARGET = 4, HOST = 8 };
-
-/* Character classes: tchar (RFC 9110 section 5.6.2); field-vchar, SP and HTAB (section 5.5); what a
- * request target may hold: visible ASCII but "#"; what an authority may hold (RFC 3986 section 3.2). */
-#define T TOKEN
-#define V VALUE
-#define R TARGET
-#define H HOST
-static const uint8_t CLASS[256] = {
-    [0x09] = V, [' '] = V,
-    ['!'] = T|V|R|H, ['"'] = V|R, ['#'] = T|V, ['$'] = T|V|R|H, ['%'] = T|V|R|H, ['&'] = T|V|R|H,
-    ['\''] = T|V|R|H, ['('] = V|R|H, [')'] = V|R|H, ['*'] = T|V|R|H, ['+'] = T|V|R|H, [','] = V|R|H,
-    ['-'] = T|V|R|H, ['.'] = T|V|R|H, ['/'] = V|R, ['0' ... '9'] = T|V|R|H, [':'] = V|R|H,
-    [';'] = V|R|H, ['<'] = V|R, ['='] = V|R|H, ['>'] = V|R, ['?'] = V|R, ['@'] = V|R,
-    ['A' ... 'Z'] = T|V|R|H, ['['] = V|R|H, ['\\'] = V|R, [']'] = V|R|H, ['^'] = T|V|R,
-    ['_'] = T|V|R|H, ['`'] = T|V|R, ['a' ... 'z'] = T|V|R|H, ['{'] = V|R, ['|'] = T|V|R,
-    ['}'] = V|R, ['~'] = T|V|R|H, [0x80 ... 0xff] = V,
-};
-#undef T
-#undef V
-#undef R
-#undef H
 
 struct key {
     char *start, *end;
@@ -69,15 +48,6 @@ static int is_word(const uint8_t *p, size_t n, const char *word)
         if (lower(p[i]) != (uint8_t)word[i])
             return 0;
     return 1;
-}
-
-/* How many bytes from p on, before end, are of a class. */
-static size_t span(const uint8_t *p, const uint8_t *end, uint8_t class)
-{
-    const uint8_t *q = p;
-    while (q < end && CLASS[*q] & class)
-        q++;
-    return (size_t)(q - p);
 }
 
 /* Whether all of eight bytes are field-vchar, SP or HTAB; where they are only nearly, 0 as well. */
@@ -118,7 +88,7 @@ static void put_field(struct key *key, char letter, const uint8_t *p, size_t n)
 
 static int put_host(struct key *key, const uint8_t *p, size_t n)
 {
-    if (n == 0 || span(p, p + n, HOST) != n)
+    if (!is_authority(p, p + n))
         return BAD_HOST;
     *key->end++ = 'H';
     for (size_t i = 0; i < n; i++)
@@ -247,7 +217,7 @@ static int scan_value(struct key *key, const uint8_t *name, size_t n, const uint
             return DUPLICATE_HOST;
         if (!key->host_from_target)
             return put_host(key, p, m);
-        if (m == 0 || span(p, p + m, HOST) != m)
+        if (!is_authority(p, p + m))
             return BAD_HOST;
         break;
     case 5:

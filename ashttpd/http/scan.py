@@ -35,6 +35,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from ashttpd.http.authority import AUTHORITY
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.limits import Limits
 
@@ -80,7 +81,7 @@ ANSWERS: Final[dict[Fault, tuple[HTTPStatus, str]]] = {
     Fault.BAD_LINE_END: (_BAD, "a line that ends in LF without CR"),
     Fault.BAD_FIELD_NAME: (_BAD, "a field line that does not start with a token and a colon"),
     Fault.BAD_FIELD_VALUE: (_BAD, "a control character in a field value"),
-    Fault.BAD_HOST: (_BAD, "an empty host, or one with characters that no host has"),
+    Fault.BAD_HOST: (_BAD, "no host and port (RFC 3986 section 3.2)"),
     Fault.DUPLICATE_HOST: (_BAD, "more than one Host"),
     Fault.MISSING_HOST: (_BAD, "no Host in HTTP/1.1"),
     Fault.BAD_CONTENT_LENGTH: (_BAD, "a Content-Length that is no number or stands twice"),
@@ -120,7 +121,6 @@ _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")  # RFC 9112 section 2.3: HTTP-v
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)  # RFC 9112 section 3.2.2
 _FIELD = re.compile(rb"(" + _TOKEN + rb"+):(.*)", re.DOTALL)  # RFC 9112 section 5: field-line
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 section 5.5: field-vchar, SP, HTAB
-_HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:%\[\]]+")  # RFC 3986 section 3.2: authority
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # RFC 9110 section 8.6: Content-Length
 _CONNECTION_OPTION = re.compile(_TOKEN + rb"+")
 _ACCEPT_MATTERS = re.compile(rb"json|tion/\*|text/plain", re.IGNORECASE)
@@ -188,7 +188,7 @@ class _Head:
         self.minor = int(version[2] != b"0")
 
     def host(self, authority: bytes) -> None:
-        if not _HOST.fullmatch(authority):
+        if not AUTHORITY.fullmatch(authority):
             raise _FaultError(Fault.BAD_HOST)
         self.key.append(b"H" + authority.lower())
 
@@ -227,7 +227,7 @@ class _Head:
             raise _FaultError(Fault.DUPLICATE_HOST)
         if not self.host_from_target:
             self.host(value)
-        elif not _HOST.fullmatch(value):
+        elif not AUTHORITY.fullmatch(value):
             raise _FaultError(Fault.BAD_HOST)
 
     def transfer_encoding(self, value: bytes) -> None:
