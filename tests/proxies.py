@@ -76,7 +76,8 @@ def shown(language: str) -> str:
     return block
 
 
-def _find(name: str) -> str:
+def find_program(name: str) -> str:
+    """Return where a server is installed."""
     program = shutil.which(name, path=_PROGRAM_PATH)
     if program is None:
         skip_for_lack(f"{name} is not installed")
@@ -85,7 +86,7 @@ def _find(name: str) -> str:
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], listener: socket.socket, log: Path, **environment: str
 ) -> Iterator[None]:
     """Run a program that inherits a listening socket, and hold that it ends when it is told to."""
@@ -110,7 +111,7 @@ def _running(
 @contextmanager
 def nginx(upstream: int, home: Path) -> Iterator[Proxy]:
     """Run nginx; it complains in its error log."""
-    program = _find("nginx")
+    program = find_program("nginx")
     home.mkdir()
     log = home / "log"
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
@@ -120,7 +121,7 @@ def nginx(upstream: int, home: Path) -> Iterator[Proxy]:
         (home / "config").write_text(_NGINX.format(home=home, shown=here))
         command = [program, "-p", str(home), "-c", str(home / "config"), "-e", "stderr"]
         # As it hands its sockets to its successor, of which it gives notice in its log.
-        with _running(command, listener, log, NGINX=f"{listener.fileno()};"):
+        with running(command, listener, log, NGINX=f"{listener.fileno()};"):
 
             def complaints() -> str:
                 lines = log.read_text().splitlines()
@@ -132,7 +133,7 @@ def nginx(upstream: int, home: Path) -> Iterator[Proxy]:
 @contextmanager
 def haproxy(upstream: int, home: Path) -> Iterator[Proxy]:
     """Run HAProxy; it complains in its counters."""
-    program = _find("haproxy")
+    program = find_program("haproxy")
     home.mkdir()
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         port = listener.getsockname()[1]
@@ -140,7 +141,7 @@ def haproxy(upstream: int, home: Path) -> Iterator[Proxy]:
         here = here.replace("bind :80", f"bind fd@{listener.fileno()}")
         (home / "config").write_text(_HAPROXY.format(home=home, shown=here))
         command = [program, "-db", "-f", str(home / "config")]
-        with _running(command, listener, home / "log"):
+        with running(command, listener, home / "log"):
             eventually((home / "stats").exists)
 
             def complaints() -> str:
