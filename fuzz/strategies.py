@@ -15,7 +15,7 @@ from ashttpd.http.scan import MAX_METHOD_BYTES
 LIMITS: Final = Limits()
 
 TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-TARGET_BYTES: Final = bytes(b for b in range(0x21, 0x7F) if b != ord("#"))
+TARGET_BYTES: Final = bytes(b for b in [*range(0x21, 0x7F), *range(0x80, 0x100)] if b != ord("#"))
 NAME_BYTES: Final = b"-._~!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VALUE_BYTES: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 

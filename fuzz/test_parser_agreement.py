@@ -33,12 +33,15 @@ CHUNKED_HEAD: Final = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked
 NEXT: Final = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n"
 
 _KNOWN_METHODS: Final = "|".join(HTTPMethod).encode("ascii")
+_RAW_TARGET: Final = rb"(?:\r\n)?[^\r ]+ [^\r ]*[\x80-\xff]"
 _SPACED_EXTENSION: Final = rb"(?s).*\r\n[0-9A-Fa-f]+(?:;[^\r\n]*)?[ \t]"
 # What others refuse and we do not: expressions for the message, each with the reason.
 REFUSED_BY_OTHERS: Final[dict[str, dict[str, bytes]]] = {
     "h11": {
         # RFC 9112 section 2.2: a server SHOULD ignore at least one empty line before a request.
         "an empty line in front": rb"\r\n",
+        # RFC 3986 section 2 allows ASCII alone; nginx and Caddy, too, take what clients send.
+        "a byte beyond ASCII in a target": _RAW_TARGET,
         # RFC 9112 section 7.1.1: white space around ";" and "=" has to be let pass.
         "a space in a chunk extension": _SPACED_EXTENSION,
     },
@@ -47,6 +50,7 @@ REFUSED_BY_OTHERS: Final[dict[str, dict[str, bytes]]] = {
         "a method of its own": rb"(?:\r\n)?(?!(?:" + _KNOWN_METHODS + rb") )",
         # RFC 9110 section 2.5: a later minor version is read as the highest that one knows.
         "a later minor version": rb"(?:\r\n)?[^\r]* HTTP/1\.[2-9]\r\n",
+        "a byte beyond ASCII in a target": _RAW_TARGET,
         "a space in a chunk extension": _SPACED_EXTENSION,
         # RFC 9110 section 5.6.3: optional white space is made of tabs, too.
         "a tab behind a coding": rb"(?is).*\r\ntransfer-encoding:[ \t]*chunked[ \t]*\t",

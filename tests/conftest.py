@@ -109,6 +109,7 @@ def _content() -> dict[str, bytes]:
     return {
         "index.html": b"<!DOCTYPE html><title>home</title>\n",
         "hello.txt": b"hello, world\n",
+        "caf\u00e9.txt": b"a name beyond ASCII\n",
         "empty.txt": b"",
         "docs/index.html": b"<!DOCTYPE html><title>docs</title>\n",
         "page.html": b"<!DOCTYPE html><title>page</title>\n<p>A paragraph of many.\n" * 200,

@@ -28,7 +28,7 @@ ACCEPTED = [
     (grammar.TRAILER_LINE, [b"a:", b"a: b", b"a:\xff\t"]),
     (scan._METHOD, [b"", b"GET", b"!#$%&'*+-.^_`|~09azAZ"]),
     (scan._METHOD_START, [b"G", b"!", b"~"]),
-    (scan._TARGET, [b"", b"/", b'!"$%~']),
+    (scan._TARGET, [b"", b"/", b'!"$%~', b"\x80\xff"]),
     (scan._VERSION, [b"HTTP/1.1", b"HTTP/0.9", b"HTTP/9.9"]),
     (scan._ABSOLUTE, [b"http://a", b"HTTPS://a:1/b?c", b"http://?", b"http://"]),
     (scan._FIELD, [b"a:", b"a: b", b"a:b:c\n", b"~!: \xff"]),
@@ -63,6 +63,7 @@ ACCEPTED = [
     (scan._LENGTH, [b"0", b"9" * 18]),
     (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
     (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
+    (target._RAW, [b"\x80", b"\xff"]),
     (target._ESCAPE, [b"%00", b"%fF", b"%"]),
     (target._UNSAFE, [b"%", b"?", b"#", b" ", b"\0", b"\n", b"\xff", b'"', b"["]),
 ]
@@ -144,7 +145,7 @@ REJECTED = [
     ),
     (scan._METHOD, [b" ", b"G T", b"(", b"\xe4", b"G\n"]),
     (scan._METHOD_START, [b"", b"\x16", b" ", b"\0", b"\r"]),
-    (scan._TARGET, [b"#", b" ", b"\x7f", b"\x80", b"\0", b"/\n"]),
+    (scan._TARGET, [b"#", b" ", b"\x7f", b"\x1f", b"\0", b"/\n"]),
     (scan._VERSION, [b"", b"http/1.1", b"HTTP/1", b"HTTP/11", b"HTTP/1.1\n", b"HTTP/1.\xb2"]),
     (scan._ABSOLUTE, [b"", b"/", b"http:/a", b"ftp://a", b"xhttp://a", b"httpss://a"]),
     (scan._FIELD, [b"", b":", b"a", b"a :", b" a:", b"\xe4:", b"a\n:"]),
@@ -230,6 +231,7 @@ REJECTED = [
     (scan._LENGTH, [b"", b"+1", b"-1", b"1,1", b" 1", b"0x1", b"9" * 19, b"1\n", b"\xb2"]),
     (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
     (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
+    (target._RAW, [b"", b"a", b"\x7f", b"%", b"\0", b"\x80\x80"]),
     (target._ESCAPE, [b"", b"%0", b"%0g", b"a", b"%%"]),
     (target._UNSAFE, [b"", b"a", b"Z", b"0", b"/", b":", b"@", b"-", b"~", b"$", b"'", b"aa"]),
 ]

@@ -21,10 +21,10 @@ def test_every_row_of_the_tables_is_asked() -> None:
 
 @pytest.mark.parametrize(("asked", "status"), ROWS, ids=[asked[:60] for asked, _status in ROWS])
 def test_the_document_says_what_is_answered(server: Server, asked: str, status: str) -> None:
-    wire = request(asked)
-    if r"\r" in asked or r"\n" in asked or r"\x" in asked:
-        # As a Python literal has them: \r, \n and \xNN; a backslash in a target is itself.
-        wire = codecs.decode(asked, "unicode_escape").encode("latin-1")
+    # As a Python literal has them: \r, \n and \xNN; another backslash in a target is itself.
+    literal = codecs.decode(asked, "unicode_escape") if re.search(r"\\[rnx]", asked) else asked
+    is_target = "\r" not in literal and "\n" not in literal and literal.isprintable()
+    wire = request(literal) if is_target else literal.encode("latin-1")
     with server.connect() as client:
         client.send(wire)
         assert client.read_head().status == int(status)

@@ -288,6 +288,8 @@ def test_a_416_names_the_length() -> None:
     [
         (b"/x", True, b"/x/"),
         (b"/x?a=b?c", True, b"/x/?a=b?c"),
+        # What came raw goes back as a URI.
+        (b"/x?\xc3\xa9=\xff%20", True, b"/x/?%C3%A9=%FF%20"),
         (b"/x?", True, b"/x/?"),
         (b"/x?a", False, b"/x/"),
     ],
@@ -320,7 +322,9 @@ def test_a_status_without_a_name_has_an_empty_phrase() -> None:
     assert lines_of(respond(GET, found))[0] == b"HTTP/1.1 299 "
 
 
-@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"])
+@pytest.mark.parametrize(
+    "method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE", b"QUERY"]
+)
 def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) -> None:
     assert lines_of(error_of(replace(GET, method=method))) == [
         b"HTTP/1.1 405 Method Not Allowed",

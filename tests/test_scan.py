@@ -69,6 +69,10 @@ ACCEPTED = {
         b'GET /"<>[]\\^`{|} HTTP/1.1\r\nHost: a\r\n\r\n',
         b'1k-GET /"<>[]\\^`{|}\nHa\n',
     ),
+    "a target beyond ASCII, in UTF-8 or not": (
+        b"GET /\xc3\xa4?\xe4 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"1k-GET /\xc3\xa4?\xe4\nHa\n",
+    ),
     "asterisk-form": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"1k-OPTIONS *\nHa\n"),
     "authority-form": (b"CONNECT h:443 HTTP/1.1\r\nHost: a\r\n\r\n", b"1k-CONNECT h:443\nHa\n"),
     "absolute-form wins over Host": (
@@ -173,7 +177,7 @@ REFUSED = {
     "no target": (b"GET  HTTP/1.1\r\n", Fault.BAD_TARGET),
     "a target without a slash": (b"GET x HTTP/1.1\r\n", Fault.BAD_TARGET),
     "a target with a fragment": (b"GET /#x HTTP/1.1\r\n", Fault.BAD_TARGET),
-    "a target beyond ASCII": (b"GET /\xe4 HTTP/1.1\r\n", Fault.BAD_TARGET),
+    "an authority beyond ASCII": (b"GET http://\xe4/ HTTP/1.1\r\n", Fault.BAD_HOST),
     "a target with a NUL": (b"GET /\0 HTTP/1.1\r\n", Fault.BAD_TARGET),
     "a target with DEL": (b"GET /\x7f HTTP/1.1\r\n", Fault.BAD_TARGET),
     "a target with a tab": (b"GET /\tHTTP/1.1\r\n", Fault.BAD_TARGET),

@@ -25,7 +25,7 @@ static const uint8_t CLASS[256] = {
     ['A' ... 'F'] = T|V|R|N|X, ['G' ... 'Z'] = T|V|R|N, ['['] = V|R, ['\\'] = V|R, [']'] = V|R,
     ['^'] = T|V|R, ['_'] = T|V|R|N, ['`'] = T|V|R, ['a' ... 'f'] = T|V|R|N|X,
     ['g' ... 'z'] = T|V|R|N, ['{'] = V|R, ['|'] = T|V|R, ['}'] = V|R, ['~'] = T|V|R|N,
-    [0x80 ... 0xff] = V,
+    [0x80 ... 0xff] = V|R,
 };
 #undef T
 #undef V

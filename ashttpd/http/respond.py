@@ -18,13 +18,16 @@ from ashttpd.http.plan import Extent, File, Piece, piece_length
 from ashttpd.http.ranges import Part, Unsatisfiable, content_range
 from ashttpd.http.request import Request
 from ashttpd.http.selection import Selection, known_modified
-from ashttpd.http.target import split_target
+from ashttpd.http.target import encode_raw, split_target
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 
 ALLOW: Final = b"Allow: GET, HEAD, OPTIONS\r\n"
-# Known methods that a file has no use for: 405. All others are 501 (RFC 9110 section 15.6.2).
 _BOUNDARY_DIGEST_BYTES: Final = 16
-_OTHER_METHODS: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"))
+# Known methods that a file has no use for: 405. All others are 501 (RFC 9110 section 15.6.2).
+_OTHER_METHODS: Final = frozenset(
+    # RFC 9110 section 9.3, RFC 5789, RFC 10008
+    (b"POST", b"PUT", b"DELETE", b"CONNECT", b"TRACE", b"PATCH", b"QUERY")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
     resource, variant = found.resource, found.variant
     whole = found.extent(0, variant.body_length)
     if resource.status // 100 == 3:
-        query = split_target(request.target)[1] if resource.keep_query else b""
+        query = encode_raw(split_target(request.target)[1]) if resource.keep_query else b""
         location = b"Location: %b%b\r\n" % (resource.location, query)
         return _answer(request, resource.status, location + found.head_block, whole)
     if resource.status != HTTPStatus.OK:

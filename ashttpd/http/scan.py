@@ -116,7 +116,9 @@ Scan = Callable[[bytes, int], tuple[int, bytes] | None]
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2: tchar
 _METHOD = re.compile(_TOKEN + rb"*")
 _METHOD_START = re.compile(_TOKEN)
-_TARGET = re.compile(rb"[\x21\x22\x24-\x7e]*")  # visible ASCII but "#"
+# Visible ASCII but "#", and every byte beyond ASCII as itself: names are bytes, and many clients
+# send them raw, though RFC 3986 would have them escaped.
+_TARGET = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]*")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")  # RFC 9112 section 2.3: HTTP-version
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)  # RFC 9112 section 3.2.2
 _FIELD = re.compile(rb"(" + _TOKEN + rb"+):(.*)", re.DOTALL)  # RFC 9112 section 5: field-line

@@ -17,6 +17,7 @@ PATH_SAFE: Final = frozenset(
 )
 _ENCODED: Final = [bytes((b,)) if b in PATH_SAFE else b"%%%02X" % b for b in range(256)]
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/]")
+_RAW: Final = re.compile(rb"[\x80-\xff]")
 # RFC 3986 section 2.1: pct-encoded = "%" HEXDIG HEXDIG
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
@@ -27,6 +28,14 @@ def encode_path(path: bytes) -> bytes:
     Every byte that is not a pchar or `/` becomes `%XX`, in upper case: one spelling per path.
     """
     return _UNSAFE.sub(lambda match: _ENCODED[match[0][0]], path)
+
+
+def encode_raw(text: bytes) -> bytes:
+    """Return a part of a target with what came raw beyond ASCII percent-encoded.
+
+    A URI is made of ASCII (RFC 3986 section 2); what goes back to a client has to be one.
+    """
+    return _RAW.sub(lambda match: _ENCODED[match[0][0]], text)
 
 
 def _decode_escape(match: re.Match[bytes]) -> bytes:
