@@ -89,6 +89,8 @@ def test_a_body_that_nobody_asked_for_is_read_and_the_connection_kept(
     [
         ("Content-Length: 1048577", b"x" * 300_000),
         ("Transfer-Encoding: chunked", b"200000\r\n" + b"x" * 1_200_000),
+        # Well below the limit, but made of lines.
+        ("Transfer-Encoding: chunked", b"1\r\nx\r\n" * 10_000),
     ],
 )
 def test_a_body_of_more_than_the_limit_gets_413_and_the_end(

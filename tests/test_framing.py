@@ -7,10 +7,11 @@ from typing import Final
 import pytest
 
 from ashttpd.http.errors import HTTPError
-from ashttpd.http.framing import MAX_CHUNK_LINE_BYTES, Body, body_of
+from ashttpd.http.framing import MAX_CHUNK_LINE_BYTES, MAX_FRAMING_BYTES, Body, body_of
 from fuzz.fakes import bytewise
 
 LIMIT: Final = 100_000
+CHUNK: Final = b"64\r\n" + b"x" * 100 + b"\r\n"
 BEHIND: Final = b"0\r\n\r\nGET"
 
 
@@ -94,6 +95,36 @@ def test_what_is_no_chunk_and_no_trailer_is_400(stream: bytes, split: Split) -> 
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
+@splits
+@pytest.mark.parametrize(
+    ("start", "line", "count"),
+    [
+        # Five bytes for each byte of data, and for sixteen of them one more is allowed.
+        (b"", b"1\r\nx\r\n", MAX_FRAMING_BYTES * 16 // (5 * 16 - 1)),
+        (b"", b"50\r\n" + b"x" * 80 + b"\r\n", MAX_FRAMING_BYTES - 4),
+        (b"", b"1;" + b"a" * 1000 + b"\r\nx\r\n", MAX_FRAMING_BYTES // 1006),
+        (b"", b"1" + b";a=b" * 500 + b"\r\nx\r\n", MAX_FRAMING_BYTES // 2005),
+        (b"0\r\n", b"a:\r\n", (MAX_FRAMING_BYTES - 5) // 4),
+        (b"0\r\n", b"a: " + b"b" * 4_000 + b"\r\n", 2),
+    ],
+    ids=["one byte", "80 bytes", "an extension", "extensions", "trailers", "long trailers"],
+)
+def test_more_framing_than_data_allows_is_413(
+    start: bytes, line: bytes, count: int, split: Split
+) -> None:
+    end = b"\r\n" if start else b"0\r\n\r\n"
+    few = start + line * (count - 1)
+    assert end_of(body_of(b"chunked", 1 << 20), split(few + end)) == len(few + end)
+    with pytest.raises(HTTPError) as caught:
+        end_of(body_of(b"chunked", 1 << 20), split(start + line * (count + 2)))
+    assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_chunks_of_a_hundred_bytes_are_read_in_any_number() -> None:
+    stream = CHUNK * ((1 << 20) // len(CHUNK) - 1) + b"0\r\n\r\n"
+    assert end_of(body_of(b"chunked", 1 << 20), [stream]) == len(stream)
+
+
 def test_a_length_beyond_the_limit_is_413_before_a_byte_of_it() -> None:
     body_of(b"%d" % LIMIT, LIMIT)
     with pytest.raises(HTTPError) as caught:
@@ -106,8 +137,8 @@ def test_a_length_beyond_the_limit_is_413_before_a_byte_of_it() -> None:
     "stream",
     [
         b"%x\r\n" % LIMIT + b"x" * LIMIT,
-        b"1\r\nx\r\n" * (LIMIT // 6 + 1),
-        b"0\r\n" + b"a: bcdefg\r\n" * (LIMIT // 11 + 1),
+        CHUNK * (LIMIT // len(CHUNK) + 1),
+        b"%x\r\n" % (LIMIT - 20) + b"x" * (LIMIT - 20) + b"\r\n0\r\na: bcdefg\r\n",
     ],
 )
 def test_chunks_and_trailers_beyond_the_limit_are_413(stream: bytes, split: Split) -> None:
