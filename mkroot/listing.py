@@ -3,17 +3,19 @@
 It owns how a listing looks and knows nothing of trees, files or webroots: entries are handed in,
 sorted. Both forms go through as streams, so a million entries need no more memory than ten.
 
-**Links and text.** A name is bytes. Its link is `./` and the name percent-encoded, exact for every
-name; the `./` keeps `a:b` from being read as a scheme. Its text is UTF-8, with every byte that is
-not shown as `\\xNN`: unlike U+FFFD that keeps two broken names apart. The page also shows control
-characters and those that reorder text (U+202E and its kin) as `\\uNNNN`, because escaping makes
-them safe but not honest. In JSON they are ordinary JSON escapes.
+**Links and text.** A name is bytes. Its link is the name percent-encoded, with a slash behind that
+of a directory. `./` stands only before a name with a colon, where `a:b` would be a scheme (RFC 3986
+section 4.2): several clients that read listings drop or misread a link that begins with `./`. Its
+text is UTF-8, with every byte that is not shown as `\\xNN`: unlike U+FFFD that keeps two broken
+names apart. The page also shows control characters and those that reorder text (U+202E and its kin)
+as `\\uNNNN`, because escaping makes them safe but not honest. In JSON they are ordinary
+JSON escapes.
 
 **JSON.** Integers are exact; `modified` is UTC or null:
 
     {"path": "/music/", "entries": [
-    {"name": "live", "href": "./live/", "type": "directory", "size": 0, "modified": null},
-    {"name": "a", "href": "./a", "type": "file", "size": 7, "modified": "2024-05-17T08:30:00Z"}
+    {"name": "live", "href": "live/", "type": "directory", "size": 0, "modified": null},
+    {"name": "a", "href": "a", "type": "file", "size": 7, "modified": "2024-05-17T08:30:00Z"}
     ], "totals": {"directories": 1, "files": 1, "bytes": 7}}
 
 **A template of one's own** is Jinja2 in UTF-8 and is given:
@@ -245,7 +247,8 @@ def _crumbs(path: bytes) -> list[Crumb]:
 
 
 def _href(entry: Entry) -> str:
-    return f"./{encode_path(entry.name).decode('ascii')}{'/' if entry.is_dir else ''}"
+    link = encode_path(entry.name).decode("ascii") + "/" * entry.is_dir
+    return f"./{link}" if ":" in link else link
 
 
 def _counted(entries: Iterable[Entry], totals: SimpleNamespace) -> Iterator[Entry]:
