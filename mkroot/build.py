@@ -199,7 +199,7 @@ class _Build:
                 self._add(node.path, HTTPStatus.OK, [draft], modified=modified)
                 return
         if self._listing is None:
-            self._add(node.path, HTTPStatus.FORBIDDEN, [])
+            self._add(node.path, HTTPStatus.NOT_FOUND, [])
             return
         self._list(node.path, directory, self._listing)
 

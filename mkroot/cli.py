@@ -107,7 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--listing",
         action="store_true",
-        help="make listings, HTML and JSON, for directories without an index (default: 403)",
+        help="make listings, HTML and JSON, for directories without an index (default: 404)",
     )
     parser.add_argument(
         "--listing-template", metavar="FILE", type=Path, help="Jinja2 template of the HTML listing"

@@ -71,7 +71,7 @@ def paged(tmp_path: Path) -> Iterator[Webroot]:
     """A webroot with error pages that a test may damage."""
     source = tmp_path / "source"
     (source / "void").mkdir(parents=True)
-    for name in ("404.html", "50x.html", "file.txt", "void/403.html"):
+    for name in ("404.html", "50x.html", "file.txt", "void/404.html"):
         (source / name).write_text(f"<!DOCTYPE html><title>{name}</title>\n")
     output = tmp_path / "site.webroot"
     build(source, output, Options(), lambda _progress: None)
@@ -342,7 +342,7 @@ def assert_is_page_of_site(plan: Plan, status: int, name: bytes) -> None:
     ("key", "status", "name"),
     [
         (key_of(b"/none"), 404, b"404.html"),
-        (key_of(b"/void/"), 403, b"void/403.html"),
+        (key_of(b"/void/"), 404, b"void/404.html"),
         (key_of(b"/void/%2F"), 404, b"404.html"),
     ],
 )

@@ -64,12 +64,12 @@ def test_a_directory_without_its_slash_redirects_and_keeps_the_query(
             assert resource.keep_query
 
 
-def test_a_directory_without_an_index_answers_403(source: Path, output: Path) -> None:
+def test_a_directory_without_an_index_page_answers_404(source: Path, output: Path) -> None:
     plant(source, {b"d": {b"file": b""}})
     make(source, output)
     with opened(output) as webroot:
-        assert resource_at(webroot, b"/").status == 403
-        assert resource_at(webroot, b"/d/").status == 403
+        assert resource_at(webroot, b"/").status == 404
+        assert resource_at(webroot, b"/d/").status == 404
         assert resource_at(webroot, b"/d/file").status == 200
 
 
@@ -97,7 +97,7 @@ def test_the_first_index_name_that_is_there_is_taken(source: Path, output: Path)
         assert body_of(webroot, b"/own/") == b"default"
     make(source, output, Options(indexes=("nothing", "welcome", "start")))
     with opened(output) as webroot:
-        assert resource_at(webroot, b"/both/").status == 403
+        assert resource_at(webroot, b"/both/").status == 404
         assert body_of(webroot, b"/own/") == b"own"
 
 

@@ -21,7 +21,6 @@ def page(name: str) -> bytes:
     return f"<!DOCTYPE html><title>{name}</title>\n".encode()
 
 
-# What has no index page is 403.
 PAGES: Final = {
     name: page(name)
     for name in (
@@ -103,9 +102,10 @@ def assert_is_page(response: Response, status: int, body: bytes) -> None:
         ("/docs/a%2Fnone", 404, "404.html"),
         ("/docs/%zz", 400, "400.html"),
         ("/%00", 400, "400.html"),
-        ("/docs/", 403, "403.html"),
-        ("/docs/a/", 403, "docs/a/403.html"),
-        ("/docs/a/b/", 403, "docs/a/403.html"),
+        # Directories without an index page.
+        ("/docs/", 404, "docs/404.html"),
+        ("/docs/a/", 404, "docs/a/404.html"),
+        ("/docs/a/b/", 404, "docs/a/404.html"),
         ("/" + "a/" * 4000, 404, "404.html"),
         ("/docs/a/" + "a/" * 4000, 404, "docs/a/404.html"),
         ("/issues/9999.html", 404, "issues/404.html"),
@@ -243,7 +243,7 @@ def test_a_built_in_page_comes_in_the_form_that_is_preferred(
     with server.connect() as client:
         for host, target, status, title in (
             ("bare.example", "/none", 404, "Not Found"),
-            ("bare.example", "/", 403, "Forbidden"),
+            ("bare.example", "/", 404, "Not Found"),
             ("other.example", "/", 404, "Not Found"),
         ):
             response = client.get(target, host, *fields)

@@ -266,7 +266,7 @@ def test_a_record_of_an_error_has_no_body(tmp_path: Path) -> None:
     make(plant(tmp_path / "source", {b"a": {}}), tmp_path / "out")
     with opened(tmp_path / "out") as webroot:
         assert resource_at(webroot, b"/a/").variants == ()
-        assert resource_at(webroot, b"/a/").status == 403
+        assert resource_at(webroot, b"/a/").status == 404
 
 
 def test_the_greatest_length_of_rules_is_that_of_the_format() -> None:

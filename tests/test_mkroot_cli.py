@@ -309,7 +309,7 @@ def test_list_gives_a_line_of_tabbed_fields_per_url(webroot: Path) -> None:
         ["/docs", "/docs/"],
         ["/void", "/void/"],
     ]
-    assert [row[1:] for row in rows if row[0] == "403"] == [
+    assert [row[1:] for row in rows if row[0] == "404"] == [
         ["-", "-", "-", "-", "/"],
         ["-", "-", "-", "-", "/void/"],
     ]
@@ -358,7 +358,7 @@ def test_cat_of_a_url_that_is_not_there_is_status_1(
 def test_cat_of_a_url_that_is_an_error_is_status_1(
     webroot: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    complaint = "mkroot: /void/: answered with 403, and has no body\n"
+    complaint = "mkroot: /void/: answered with 404, and has no body\n"
     assert mkroot_here(capfdbinary, "--cat", webroot, "/void/") == (1, "", complaint)
 
 
