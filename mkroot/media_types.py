@@ -8,10 +8,11 @@ import codecs
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 
+from mkroot.random_access import is_read_at_random
 from mkroot.sniff import Libmagic, looks_like_text, maybe_feed, maybe_transport_stream
 
 TABLE = files("mkroot").joinpath("media_types.tsv")
@@ -23,13 +24,15 @@ _ISO_2022_JP = b"\x1b$"
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A Content-Type, and whether bodies of it are worth compressing."""
+    """A Content-Type, whether bodies of it are worth compressing, and whether they may be."""
 
     essence: str
     charset: str | None
     compressible: bool
     verbatim: str | None = None
     """The field value as the operator wrote it, with parameters this class has no name for."""
+    random_access: bool = False
+    """Whether it is read at random places, so that there must be no coded copy of it."""
 
     def header(self) -> bytes:
         """The value of Content-Type (RFC 9110 section 8.3)."""
@@ -111,9 +114,13 @@ class MediaTypes:
         About 1 µs by suffix and 3 µs for 64 KiB of text; 2 µs per KiB for UTF-8 without a known
         suffix; 0.02 to 1.3 ms where libmagic is asked, for the rest.
         """
-        override = self._override(path)
-        if override is not None:
-            return override
+        media = self._override(path) or self._decide(path, head, is_utf8)
+        if not media.random_access and is_read_at_random(head):
+            return replace(media, compressible=False, random_access=True)
+        return media
+
+    def _decide(self, path: bytes, head: bytes, is_utf8: bool | None) -> MediaType:
+        """The type where the operator has none."""
         kind = self._by_name(path, head) or self._by_content(head, is_utf8)
         return kind.utf8 if is_utf8 and not _is_iso_2022_jp(head) else kind.bare
 
@@ -177,7 +184,7 @@ def _is_iso_2022_jp(head: bytes) -> bool:
 def compresses(essence: str) -> bool:
     """Whether a type is of a family that compresses, for types nobody has said more about."""
     return essence.startswith(("text/", "message/", "model/", "chemical/")) or essence.endswith(
-        ("+xml", "+json", "/xml", "/json", "+yaml", "/yaml", "jsonl", "ndjson", "-tar")
+        ("+xml", "+json", "/xml", "/json", "+yaml", "/yaml", "jsonl", "ndjson")
     )
 
 
@@ -196,9 +203,9 @@ def _read_table() -> tuple[dict[bytes, _Kind], dict[str, _Kind]]:
     for line in TABLE.read_text("ascii").splitlines():
         if line.startswith("#"):
             continue
-        suffix, essence, compressible = line.split("\t")
-        bare = MediaType(essence, None, compressible == "yes")
-        text = MediaType(essence, "utf-8", bare.compressible)
+        suffix, essence, copies = line.split("\t")[:3]
+        bare = MediaType(essence, None, copies == "yes", random_access=copies == "never")
+        text = replace(bare, charset="utf-8")
         kind = _Kind(bare, text if essence.startswith("text/") else bare)
         kinds[suffix.encode()] = by_essence.setdefault(essence, kind)
     return kinds, by_essence
@@ -223,8 +230,10 @@ def _parse_type(glob: str, value: str, known: Mapping[str, _Kind]) -> MediaType:
         raise ValueError(f"type for {glob!r}: {value!r} {rule}")
     essence = essence.rstrip(" \t").lower()
     charset = _CHARSET.search(value)
-    packs = known[essence].bare.compressible if essence in known else compresses(essence)
-    return MediaType(essence, charset[1].lower() if charset else None, packs, value)
+    name = charset[1].lower() if charset else None
+    if essence in known:
+        return replace(known[essence].bare, charset=name, verbatim=value)
+    return MediaType(essence, name, compresses(essence), value)
 
 
 _GLOB_PARTS = re.compile(rb"\*\*/|\*\*|\*|\?|[^*?]+")
