@@ -25,6 +25,7 @@ from mkroot.listing import Entry, Listing, order
 from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
+from mkroot.remarks import Remarks
 from mkroot.tree import Directory, Kind, Node, Tree, TreeOptions
 from mkroot.writer import Stored, Writer
 
@@ -79,7 +80,8 @@ class Options:
 class Progress:
     """What a build has done so far; `saved` counts bytes that were not stored twice.
 
-    The first MAX_WARNINGS warnings are here; the others are counted as `unsaid`.
+    The first MAX_WARNINGS warnings are here, and what is summed up; the others are counted as
+    `unsaid`.
     """
 
     urls: int = 0
@@ -96,6 +98,10 @@ class Progress:
             self.warnings.append(text)
         else:
             self.unsaid += 1
+
+    def sum_up(self, text: str) -> None:
+        """Note what many files have in common: one line, which no number of warnings displaces."""
+        self.warnings.append(text)
 
 
 class _Build:
@@ -116,6 +122,7 @@ class _Build:
         self.progress = Progress()
         self._tree = Tree(os.fsencode(source), options.tree, self.progress.warn)
         self.types = MediaTypes(options.types)
+        self._remarks = Remarks(self.progress.warn)
         self._listing = Listing(options.listing_template) if options.listing else None
         # The index file of each open directory, which is taken before its own path comes.
         self._indexes: dict[bytes, tuple[Draft, int | None]] = {}
@@ -133,6 +140,8 @@ class _Build:
         for node in self._tree.walk():
             write[node.kind](node)
         self._pipeline.flush()
+        for text in self._remarks.sums():
+            self.progress.sum_up(text)
 
     def _add(
         self,
@@ -173,7 +182,7 @@ class _Build:
 
     def _take(self, directory: Directory, name: bytes) -> tuple[Draft, int | None]:
         """Take a file; returns it with the date to record of it."""
-        content = Content(directory, name, self.types, self.progress.warn)
+        content = Content(directory, name, self.types, self._remarks)
 
         def head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> HeadBlock:
             vary = (b"Accept-Encoding",) if negotiated else ()

@@ -2,12 +2,12 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from mkroot.errors import BuildError
 from mkroot.media_types import MediaType, MediaTypes, Utf8Check
-from mkroot.signatures import maybe_warning
+from mkroot.remarks import Remarks
 from mkroot.tree import Directory, show
 
 CHUNK_BYTES: Final = 1 << 20
@@ -23,14 +23,14 @@ class Content:
     """A regular file's bytes, to be taken once, and then its media type."""
 
     def __init__(
-        self, directory: Directory, name: bytes, types: MediaTypes, warn: Callable[[str], None]
+        self, directory: Directory, name: bytes, types: MediaTypes, remarks: Remarks
     ) -> None:
         """Read nothing yet."""
         self._directory = directory
         self._name = name
         self._path = directory.path[1:] + name
         self._types = types
-        self._warn = warn
+        self._remarks = remarks
         self._head = b""
         self._utf8: Utf8Check | None = None
         self._media_type: MediaType | None = None
@@ -94,7 +94,5 @@ class Content:
     def _classify(self) -> MediaType:
         is_utf8 = None if self._utf8 is None else self._utf8.valid()
         media_type = self._types.classify(self._path, self._head, is_utf8)
-        warning = maybe_warning(self._path, self._head, media_type)
-        if warning is not None:
-            self._warn(warning)
+        self._remarks.look(self._path, self._head, media_type)
         return media_type

@@ -13,9 +13,22 @@ from hashlib import sha256
 from importlib.resources import files
 
 from mkroot.random_access import is_read_at_random
-from mkroot.sniff import Libmagic, looks_like_text, maybe_feed, maybe_transport_stream
+from mkroot.sniff import (
+    Libmagic,
+    looks_like_json,
+    looks_like_text,
+    maybe_binary_property_list,
+    maybe_cache_manifest,
+    maybe_feed,
+    maybe_lexicon,
+    maybe_page,
+    maybe_transport_stream,
+)
 
 TABLE = files("mkroot").joinpath("media_types.tsv")
+WELL_KNOWN = files("mkroot").joinpath("well_known.tsv")
+# The directory of RFC 8615, at the root of a site alone.
+_WELL_KNOWN_DIRECTORY = b".well-known/"
 
 # ISO-2022-JP is made of ASCII bytes, hence valid UTF-8. Calling it that in the header would
 # overrule the page's own <meta charset> and show line noise. This escape begins a run of Kanji.
@@ -90,6 +103,7 @@ class MediaTypes:
         The last match wins. Raises ValueError for an empty GLOB or a TYPE that is no media type.
         """
         self._kinds, self._by_essence = _read_table()
+        self._well_known = _read_well_known(self._by_essence)
         self._overrides = [
             (_compile_glob(glob, value), _parse_type(glob, value, self._by_essence))
             for glob, value in reversed(overrides)
@@ -100,7 +114,7 @@ class MediaTypes:
         """Whether `classify` can use the answer of a Utf8Check over the whole content."""
         if self._override(path) is not None:
             return False
-        kind = self._by_name(path, head)
+        kind = self._well_known_kind(path) or self._by_name(path, head)
         return looks_like_text(head) if kind is None else kind.utf8 is not kind.bare
 
     def classify(self, path: bytes, head: bytes, is_utf8: bool | None) -> MediaType:
@@ -121,7 +135,10 @@ class MediaTypes:
 
     def _decide(self, path: bytes, head: bytes, is_utf8: bool | None) -> MediaType:
         """The type where the operator has none."""
-        kind = self._by_name(path, head) or self._by_content(head, is_utf8)
+        kind = self._well_known_kind(path) or self._by_name(path, head)
+        if kind is None and path.startswith(_WELL_KNOWN_DIRECTORY) and looks_like_json(head):
+            kind = self._by_essence["application/json"]
+        kind = kind or self._by_content(head, is_utf8)
         return kind.utf8 if is_utf8 and not _is_iso_2022_jp(head) else kind.bare
 
     def describe(self) -> dict[str, str]:
@@ -149,6 +166,14 @@ class MediaTypes:
                 return media
         return None
 
+    def _well_known_kind(self, path: bytes) -> _Kind | None:
+        """What a name at a fixed place of the site says (RFC 8615)."""
+        if path.startswith(_WELL_KNOWN_DIRECTORY) or b"/" not in path:
+            for matches, kind in self._well_known:
+                if matches(path):
+                    return kind
+        return None
+
     def _by_name(self, path: bytes, head: bytes) -> _Kind | None:
         """What the last suffix says; None when there is none, or none that the table knows.
 
@@ -160,7 +185,7 @@ class MediaTypes:
         suffix = name[dot + 1 :].lower() if dot > 0 else b""
         look_inside = _AMBIGUOUS.get(suffix)
         essence = look_inside(head) if look_inside else None
-        return self._by_essence[essence] if essence else self._kinds.get(suffix)
+        return _kind_of(essence, self._by_essence) if essence else self._kinds.get(suffix)
 
     def _by_content(self, head: bytes, is_utf8: bool | None) -> _Kind:
         """What content without a telling name is: text, a safe binary format, or just bytes.
@@ -188,11 +213,20 @@ def compresses(essence: str) -> bool:
     )
 
 
+# Suffixes of programs, most of them such as make pages. Every upload form refuses them, so a whole
+# page under such a name was saved from a site (`index.php`, `Amazon.com`). Under any other name it
+# may be an upload, which must not become active: it keeps its type, and the builder warns.
+_PAGE_SUFFIXES = (b"asp", b"aspx", b"cfm", b"cgi", b"com", b"jsp", b"jspx", b"php", b"phtml")
+
 # Suffixes with two meanings; the table holds the one to use where these answer None.
 _AMBIGUOUS: Mapping[bytes, Callable[[bytes], str | None]] = {
+    b"manifest": maybe_cache_manifest,
     b"mts": maybe_transport_stream,
+    b"plist": maybe_binary_property_list,
+    b"pls": maybe_lexicon,
     b"ts": maybe_transport_stream,
     b"xml": maybe_feed,
+    **dict.fromkeys(_PAGE_SUFFIXES, maybe_page),
 }
 
 
@@ -209,6 +243,27 @@ def _read_table() -> tuple[dict[bytes, _Kind], dict[str, _Kind]]:
         kind = _Kind(bare, text if essence.startswith("text/") else bare)
         kinds[suffix.encode()] = by_essence.setdefault(essence, kind)
     return kinds, by_essence
+
+
+def _read_well_known(
+    known: Mapping[str, _Kind],
+) -> list[tuple[Callable[[bytes], object], _Kind]]:
+    """The shipped types of well-known names, as predicates over paths."""
+    rows = []
+    for line in WELL_KNOWN.read_text("ascii").splitlines():
+        if line.startswith("#"):
+            continue
+        glob, essence, _source = line.split("\t")
+        rows.append((_compile_glob(glob, essence), _kind_of(essence, known)))
+    return rows
+
+
+def _kind_of(essence: str, known: Mapping[str, _Kind]) -> _Kind:
+    """The row of a type, made for one that no suffix of the table has."""
+    if essence in known:
+        return known[essence]
+    media = MediaType(essence, None, compresses(essence))
+    return _Kind(media, media)
 
 
 # RFC 9110 sections 5.6.2 (token), 5.6.4 (quoted-string, here without obs-text), 5.6.6 (parameters).

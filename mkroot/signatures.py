@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from re import Match
 
 from mkroot.media_types import MediaType
-from mkroot.sniff import looks_like_text
+from mkroot.sniff import looks_like_page, looks_like_text
 
 # ISO base media files (ISO/IEC 14496-12) all start with a box; QuickTime may lack `ftyp`.
 _FTYP = rb".{4}ftyp"
@@ -62,6 +62,28 @@ _SIGNATURES: Mapping[str, Callable[[bytes], Match[bytes] | None]] = {
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset", re.IGNORECASE)
 _PRESCAN_BYTES = 1024
 _SHOWN_BYTES = 8
+
+
+_GZIP = b"\x1f\x8b\x08"  # RFC 1952 section 2.3.1, with the one method there is
+# Types whose files are gzip inside by definition.
+_GZIP_INSIDE = frozenset(
+    {"application/gzip", "application/x-gnumeric", "application/x-ms-wmz", "application/x-compress"}
+)
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+
+
+def is_unlabelled_gzip(head: bytes, media: MediaType) -> bool:
+    """Whether a file begins as gzip and is served as a type whose files do not.
+
+    Bytes of which nothing is known may be anything, so application/octet-stream is none.
+    """
+    known = media.essence in _GZIP_INSIDE or media.essence == "application/octet-stream"
+    return head.startswith(_GZIP) and not known
+
+
+def is_hidden_page(head: bytes, media: MediaType) -> bool:
+    """Whether a whole HTML page is served as something else, unless the operator said so."""
+    return media.essence not in _PAGES and media.verbatim is None and looks_like_page(head)
 
 
 def maybe_warning(path: bytes, head: bytes, media: MediaType) -> str | None:

@@ -82,6 +82,50 @@ def maybe_feed(head: bytes) -> str | None:
     return "application/rss+xml" if root[1] else "application/atom+xml"
 
 
+# A mark and what may stand before a document: HTML section 13.1 has it that a page is told by its
+# doctype; what a wiki or a browser saved may begin with its root element instead.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s++|<\?xml(?>.*?\?>)|<!--(?>.*?-->))*+<(?:!doctype\s++html[\s>]|html[\s>])",
+    re.DOTALL | re.IGNORECASE,
+)
+# Of a program that makes a page, as opposed to the page that it made.
+_PROGRAM = re.compile(rb"<\?(?:php|=)|<%")
+
+
+def looks_like_page(head: bytes) -> bool:
+    """Whether a whole HTML document begins here. It is for warnings and for names that are safe."""
+    return _PAGE.match(head, 0, _PROLOG_BYTES) is not None
+
+
+def maybe_page(head: bytes) -> str | None:
+    """text/html for a page that a program has made, None for the program."""
+    return "text/html" if looks_like_page(head) and not _PROGRAM.search(head) else None
+
+
+def looks_like_json(head: bytes) -> bool:
+    """Whether text begins as a JSON object or array (RFC 8259): no more than that is looked at."""
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    return start.startswith((b"{", b"[")) and looks_like_text(head)
+
+
+def maybe_cache_manifest(head: bytes) -> str | None:
+    """text/cache-manifest when a `.manifest` is of an offline page, and not of ClickOnce."""
+    # HTML section 7.10.3.2 of 2014: its first line.
+    start = head.removeprefix(codecs.BOM_UTF8)
+    return "text/cache-manifest" if start.startswith(b"CACHE MANIFEST") else None
+
+
+def maybe_lexicon(head: bytes) -> str | None:
+    """application/pls+xml when a `.pls` is a pronunciation lexicon, and no playlist."""
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    return "application/pls+xml" if start.startswith(b"<") else None
+
+
+def maybe_binary_property_list(head: bytes) -> str | None:
+    """application/octet-stream when a `.plist` is not in XML."""
+    return None if looks_like_text(head) else "application/octet-stream"
+
+
 def _is_safe(essence: str) -> bool:
     """Whether content alone may claim this type."""
     return essence != "image/svg+xml" and (essence.startswith(_SAFE_PREFIXES) or essence in _SAFE)

@@ -14,6 +14,7 @@ from mkroot.build import Options, Progress, build
 from mkroot.content import Content
 from mkroot.errors import BuildError
 from mkroot.media_types import MediaTypes
+from mkroot.remarks import Remarks
 from mkroot.tree import Directory
 from mkroot.verify import verify
 from tests.trees import (
@@ -70,7 +71,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_names_it(
     os.utime(file, (1, 1))
     directory = Directory(os.open(source, os.O_RDONLY), b"/", (0, 0))
     try:
-        content = Content(directory, b"file", MediaTypes(()), lambda _warning: None)
+        content = Content(directory, b"file", MediaTypes(()), Remarks(lambda _warning: None))
         chunks = content.chunks()
         next(chunks)
         if change == "grows":
@@ -94,7 +95,7 @@ def test_a_file_that_never_stops_growing_is_given_up(source: Path) -> None:
     plant(source, {b"log": b"x" * 100})
     directory = Directory(os.open(source, os.O_RDONLY), b"/", (0, 0))
     try:
-        content = Content(directory, b"log", MediaTypes(()), lambda _warning: None)
+        content = Content(directory, b"log", MediaTypes(()), Remarks(lambda _warning: None))
         taken = 0
 
         def follow() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mkroot.media_types import TABLE, MediaType, MediaTypes, Utf8Check
+from mkroot.media_types import TABLE, WELL_KNOWN, MediaType, MediaTypes, Utf8Check
 
 DATA = Path(__file__).parent / "data" / "media"
 REGISTRIES = Path(__file__).parent.parent / "packaging" / "registries.tsv"
@@ -161,6 +161,30 @@ TEXTS = [
     ("change.patch", b"--- a\n+++ b\n@@ -1 +1 @@\n-a\n+b\n", "text/plain; charset=utf-8"),
     ("jquery.min.js?v=1", b"var a\n", "text/plain; charset=utf-8"),
     ("v1.2.3", b"\x00\x01\x02\x03" * 9, "application/octet-stream"),
+    # Two meanings of a suffix.
+    ("Setup.exe.manifest", XML + b"<assembly/>", "application/x-ms-manifest"),
+    ("offline.manifest", b"CACHE MANIFEST\n/a\n", "text/cache-manifest; charset=utf-8"),
+    ("radio.pls", b"[playlist]\nFile1=a\n", "audio/x-scpls"),
+    ("words.pls", XML + b"<lexicon/>", "application/pls+xml"),
+    ("app.plist", XML + b"<plist/>", "application/xml"),
+    ("Info.plist", b"bplist00\xd1\x01\x02", "application/octet-stream"),
+    # Types on which a consumer acts.
+    ("wifi.mobileconfig", XML + b"<plist/>", "application/x-apple-aspen-config"),
+    ("app.flatpakref", b"[Flatpak Ref]\n", "application/vnd.flatpak.ref"),
+    ("repo.flatpakrepo", b"[Flatpak Repo]\n", "application/vnd.flatpak.repo"),
+    ("vpn.ovpn", b"client\n", "application/x-openvpn-profile"),
+    ("card.vcf", b"BEGIN:VCARD\r\n", "text/vcard; charset=utf-8"),
+    ("card.VCARD", b"BEGIN:VCARD\r\n", "text/vcard; charset=utf-8"),
+    ("setup.application", XML + b"<assembly/>", "application/x-ms-application"),
+    ("addin.vsto", XML + b"<assembly/>", "application/x-ms-vsto"),
+    ("app.appinstaller", XML + b"<AppInstaller/>", "application/appinstaller"),
+    ("start.jnlp", XML + b"<jnlp/>", "application/x-java-jnlp-file"),
+    ("desk.rdp", b"full address:s:a\r\n", "application/x-rdp"),
+    ("desk.ica", b"[Encoding]\r\n", "application/x-ica"),
+    ("book.acsm", XML + b"<fulfillmentToken/>", "application/vnd.adobe.adept+xml"),
+    ("search.osdx", XML + b"<OpenSearchDescription/>", "application/opensearchdescription+xml"),
+    ("proxy.pac", b"function FindProxyForURL(){}", "application/x-ns-proxy-autoconfig"),
+    ("tile.pbf", b"\x1a\x03abc", "application/x-protobuf"),
     ("a.d/file", b"\x00\x01\x02\x03" * 9, "application/octet-stream"),
 ]
 
@@ -217,6 +241,104 @@ def test_only_types_with_a_charset_ask_for_the_whole_content() -> None:
     assert not TYPES.needs_utf8_check(b"a.json", b"{}")
     assert not TYPES.needs_utf8_check(b"a.ts", b"\x47\x40\x11\x10")
     assert not MediaTypes([("*.css", "text/css")]).needs_utf8_check(b"a.css", b"")
+
+
+WELL_KNOWN_NAMES = [
+    ("apple-app-site-association", b'{"applinks":{}}', "application/json"),
+    (".well-known/apple-app-site-association", b'{"applinks":{}}', "application/json"),
+    # Signed, as it was before iOS 9.
+    (".well-known/apple-app-site-association", b"\x30\x82\x01\x00", "application/json"),
+    (".well-known/openid-configuration", b"{}", "application/json"),
+    (".well-known/openid-configuration/tenant", b"{}", "application/json"),
+    (".well-known/oauth-authorization-server/a/b", b"{}", "application/json"),
+    (".well-known/oauth-protected-resource", b"{}", "application/json"),
+    (".well-known/matrix/client", b"{}", "application/json"),
+    (".well-known/webfinger", b"{}", "application/jrd+json"),
+    (".well-known/api-catalog", b"{}", "application/linkset+json"),
+    (".well-known/traffic-advice", b"[]", "application/trafficadvice+json"),
+    (".well-known/host-meta", XML + b"<XRD/>", "application/xrd+xml"),
+    (".well-known/host-meta.json", b"{}", "application/json"),
+    (".well-known/jwks", b"{}", "application/json"),
+    (".well-known/jwks.json", b"{}", "application/json"),
+    (".well-known/assetlinks.json", b"[]", "application/json"),
+    (".well-known/gpc.json", b"{}", "application/json"),
+    (".well-known/nodeinfo", b"{}", "application/json"),
+    (".well-known/security.txt", b"Contact: a\n", "text/plain; charset=utf-8"),
+    (".well-known/dnt-policy.txt", b"policy\n", "text/plain; charset=utf-8"),
+    (".well-known/mta-sts.txt", b"version: STSv1\n", "text/plain; charset=utf-8"),
+    (".well-known/change-password", HTML.encode(), "text/html; charset=utf-8"),
+    (".well-known/acme-challenge/a-B_1", b"a-B_1.c", "text/plain; charset=utf-8"),
+    (".well-known/acme-challenge/a.js", b"a.c", "text/plain; charset=utf-8"),
+    (".well-known/pki-validation/f1.txt", b"proof\n", "text/plain; charset=utf-8"),
+    (".well-known/openpgpkey/hu/iy9q119", b"GIF89a", "application/octet-stream"),
+    (".well-known/openpgpkey/site.example/hu/iy9q", b"\x99\x01", "application/octet-stream"),
+    (".well-known/openpgpkey/policy", b"", "text/plain; charset=utf-8"),
+    ("wpad.dat", b"function FindProxyForURL(){}", "application/x-ns-proxy-autoconfig"),
+    # By content, where the name is not in the table.
+    (".well-known/something-new", b' \n{"a": 1}', "application/json"),
+    (".well-known/deep/er/something", b"[1]", "application/json"),
+    (".well-known/proof", b"abc\n", "text/plain; charset=utf-8"),
+    (".well-known/proof", HTML.encode(), "text/plain; charset=utf-8"),
+    (".well-known/data.txt", b"{}", "text/plain; charset=utf-8"),
+    # At other places these are names like any other.
+    ("docs/.well-known/openid-configuration", b"{}", "text/plain; charset=utf-8"),
+    ("docs/apple-app-site-association", b"{}", "text/plain; charset=utf-8"),
+    ("openid-configuration", b"{}", "text/plain; charset=utf-8"),
+    ("data", b"{}", "text/plain; charset=utf-8"),
+]
+
+
+@pytest.mark.parametrize(("path", "content", "expected"), WELL_KNOWN_NAMES)
+def test_a_well_known_name_has_its_type_at_its_place(
+    path: str, content: bytes, expected: str
+) -> None:
+    assert served_as(path, content) == expected
+
+
+def test_a_type_of_the_operator_wins_over_a_well_known_name() -> None:
+    path = ".well-known/webfinger"
+    types = MediaTypes([(path, "application/json")])
+    assert served_as(path, b"{}", types) == "application/json"
+
+
+def test_every_row_of_well_known_names_has_a_glob_a_type_and_a_source() -> None:
+    rows = [line.split("\t") for line in WELL_KNOWN.read_text("ascii").splitlines()[2:]]
+    assert len({glob for glob, *_ in rows}) == len(rows) > 40
+    for glob, essence, source in rows:
+        assert glob.startswith((".well-known/", "/"))
+        MediaTypes([(glob, essence)])
+        assert source
+
+
+PAGE = b"<!DOCTYPE html>\n<html><head><title>t</title></head><body><p>hello</p></body></html>\n"
+OLD_PAGE = b"<?xml version='1.0'?>\n<!-- saved -->\n<HTML lang='en'><body></body></HTML>\n"
+
+
+@pytest.mark.parametrize("page", [PAGE, OLD_PAGE, b"\xef\xbb\xbf" + PAGE])
+@pytest.mark.parametrize(
+    "name", ["Amazon.com", "index.php", "view.asp", "a.aspx", "b.jsp", "c.cgi"]
+)
+def test_a_whole_page_under_the_name_of_a_program_is_a_page(name: str, page: bytes) -> None:
+    assert served_as(f"wiki/{name}", page) == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Node.js", "note.txt", "dot.svg", "data.json", "C.md", "Mr.T", "U.S", "GNU.org"),
+        *("Main_Page", "ASP.NET", "St._Louis", "page.html.bak", "table.csv", "upload.bin"),
+    ],
+)
+def test_a_page_under_a_name_that_an_upload_may_have_never_becomes_active(name: str) -> None:
+    served = served_as(f"uploads/{name}", PAGE)
+    assert not served.startswith(("text/html", "application/xhtml"))
+
+
+@pytest.mark.parametrize(
+    "source", [b"<?php echo 1; ?>", PAGE + b"<?php echo 1; ?>", PAGE + b"<?= 1 ?>"]
+)
+def test_the_source_of_a_program_that_makes_pages_is_text(source: bytes) -> None:
+    assert served_as("index.php", source) == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize(
