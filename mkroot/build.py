@@ -16,9 +16,10 @@ from ashttpd.webroot.layout import MAX_MODIFIED
 from ashttpd.webroot.resource import IDENTITY
 from mkroot import __version__
 from mkroot.content import Content
+from mkroot.directory import Directory
 from mkroot.encode import CODINGS, Encoder
 from mkroot.encode import versions as encoder_versions
-from mkroot.error_pages import ErrorPageRules
+from mkroot.error_pages import ErrorPageRules, is_error_page
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock, content_head, status_head
 from mkroot.listing import Entry, Listing, order
@@ -26,7 +27,7 @@ from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
 from mkroot.remarks import Remarks
-from mkroot.tree import Directory, Kind, Node, Tree, TreeOptions
+from mkroot.tree import Kind, Node, Tree, TreeOptions
 from mkroot.writer import Stored, Writer
 
 DEFAULT_INDEXES: Final = ("index.html", "index.htm", "default.html")
@@ -203,6 +204,10 @@ class _Build:
         directory = node.directory
         for name in map(os.fsencode, self._options.indexes):
             if directory.has_file(name):
+                destination = directory.maybe_destination(name)
+                if destination is not None:
+                    self._redirect(node.path, _LINK_REDIRECT, encode_path(destination))
+                    return
                 draft, modified = self._take(directory, name)
                 self._indexes[directory.path + name] = draft, modified
                 self._add(node.path, HTTPStatus.OK, [draft], modified=modified)
@@ -229,7 +234,7 @@ class _Build:
         )
         for name, is_directory in children:
             try:
-                status = os.stat(name, dir_fd=directory.fd)
+                status = directory.status(name)
             except OSError as error:
                 # No BuildError: the listing passes only this one on, and blames its template for
                 # any other.
@@ -251,6 +256,10 @@ class _Build:
         self._redirect(node.path, _DIRECTORY_REDIRECT, encode_path(node.path + b"/"))
 
     def _link(self, node: Node) -> None:
+        # The page of an error has to be there: no answer is both an error and a redirect.
+        if is_error_page(node.name) and node.directory.has_file(node.name):
+            self._file(node)
+            return
         self._redirect(node.path, _LINK_REDIRECT, node.location)
 
     def _redirect(self, path: bytes, status: HTTPStatus, location: bytes) -> None:

@@ -5,10 +5,11 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
-from mkroot.errors import BuildError
+from mkroot.beneath import reason
+from mkroot.directory import Directory
+from mkroot.errors import BuildError, show
 from mkroot.media_types import MediaType, MediaTypes, Utf8Check
 from mkroot.remarks import Remarks
-from mkroot.tree import Directory, show
 
 CHUNK_BYTES: Final = 1 << 20
 # What is looked at to tell a media type.
@@ -44,15 +45,13 @@ class Content:
         beginning.
         """
         try:
-            # O_NONBLOCK, for a FIFO that took the file's place would make us wait for ever.
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(self._name, flags, dir_fd=self._directory.fd)
+            fd = self._directory.open_file(self._name)
             try:
                 yield from self._read(fd)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise BuildError(f"{show(self._path)}: {error.strerror}") from error
+            raise BuildError(f"{show(self._path)}: {reason(error)}") from error
 
     def _read(self, fd: int) -> Iterator[bytes]:
         before = os.fstat(fd)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ashttpd.webroot import layout
-from mkroot.tree import Directory
+from mkroot.directory import Directory
 
 # What a server answers for a path of the site, itself or for a program behind it. Other numbers in
 # front of `.html` are just names.
@@ -23,6 +23,11 @@ def _statuses_of(directory: Directory, name: bytes) -> tuple[int, ...]:
     if name != _SHARED_NAME:
         return _NAMES.get(name, ())
     return tuple(s for s in _SHARED_STATUSES if not directory.has_file(b"%d.html" % s))
+
+
+def is_error_page(name: bytes) -> bool:
+    """Tell whether a file is an error page by its name."""
+    return name == _SHARED_NAME or name in _NAMES
 
 
 class ErrorPageRules:

@@ -13,7 +13,7 @@ from ashttpd.http.target import encode_path, parse_path, split_target
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
-from mkroot.tree import show
+from mkroot.errors import show
 from mkroot.verify import read_meta
 
 _CHUNK_BYTES: Final = 1 << 20

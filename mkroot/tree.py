@@ -2,20 +2,24 @@
 
 A child's place among its siblings is that of its URL: `a-b` before `a/`, and `a/` before `a0`. So
 the walk gives paths in ascending order of their bytes without ever holding more than one
-directory of each level. Directories are opened relative to their parents: no path is too
-long, and nothing moves under the walk.
+directory of each level. Directories are opened relative to their parents and never through a
+symlink (`beneath`): no path is too long, and nothing outside of the source is ever read.
 """
 
+import errno
 import os
-import stat
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from ashttpd.http.target import encode_path
-from mkroot.errors import BuildError
+from ashttpd.webroot.layout import parent_of
+from mkroot.beneath import OutsideError, Root, Target, Trail, reason
+from mkroot.directory import Directory
+from mkroot.errors import BuildError, show
+from mkroot.left_out import LeftOut
 
 WELL_KNOWN: Final = b".well-known"  # RFC 8615
 
@@ -34,7 +38,7 @@ class Kind(Enum):
     FILE = "a regular file"
     DIRECTORY = "a directory, under its URL with a slash"
     SLASHLESS = "a directory's URL without the slash"
-    LINK = "a symlink that becomes a redirect"
+    LINK = "a symlink that becomes a redirect, or what lies below one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +49,12 @@ class TreeOptions:
     dotfiles: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Directory:
-    """An open directory: `path` is its canonical path, with the slash; names are bytes."""
-
-    fd: int
-    path: bytes
-    identity: tuple[int, int]
-    keys: list[bytes] = field(default_factory=list)
-    directories: set[bytes] = field(default_factory=set)
-    links: dict[bytes, bytes] = field(default_factory=dict)
-
-    def has_file(self, name: bytes) -> bool:
-        """Whether it holds a regular file, or what is served as one, of this name."""
-        place = bisect_left(self.keys, name)
-        found = place < len(self.keys) and self.keys[place] == name
-        return found and name not in self.directories and name not in self.links
-
-    def children(self) -> Iterator[tuple[bytes, bool]]:
-        """Yield each child's name and whether it is a directory."""
-        for key in self.keys:
-            if not key.endswith(b"/"):
-                yield key, key in self.directories
-
-
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One URL of the site; valid until the walk goes on. `location` is of links only."""
+    """One URL of the site; valid until the walk goes on. `location` is of links only.
+
+    `name` is that of a child of `directory`, and empty where the node is `directory` itself.
+    """
 
     kind: Kind
     path: bytes
@@ -80,125 +63,178 @@ class Node:
     location: bytes = b""
 
 
-def show(path: bytes) -> str:
-    """Return a path for a message: text where it is text, and on one line whatever its bytes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
 class Tree:
     """A source directory; `warn` is told what was left out that a user may miss."""
 
     def __init__(self, root: bytes, options: TreeOptions, warn: Callable[[str], None]) -> None:
         """Look at nothing yet."""
         self._root = root
-        self._real_root = os.path.realpath(root)
         self._options = options
         self._warn = warn
+        # Names that are left out on purpose; they are counted, and no warning.
+        self.left_out = LeftOut()
 
     def walk(self) -> Iterator[Node]:
         """Yield the nodes in ascending order of their paths.
 
-        Raises BuildError for what is refused, OSError for what cannot be read.
+        Raises BuildError for what is refused and for what cannot be read.
         """
-        stack = [self._open(self._root, None, b"/")]
-        iterators = [iter(stack[0].keys)]
         try:
-            yield Node(Kind.DIRECTORY, b"/", stack[0], b"")
-            while stack:
-                directory = stack[-1]
-                key = next(iterators[-1], None)
-                if key is None:
-                    os.close(stack.pop().fd)
-                    iterators.pop()
-                elif key.endswith(b"/"):
-                    child = self._open(key[:-1], directory, directory.path + key)
-                    self._refuse_loop(child, stack)
-                    stack.append(child)
-                    iterators.append(iter(child.keys))
-                    yield Node(Kind.DIRECTORY, child.path, child, b"")
-                else:
-                    yield self._leaf(directory, key)
-        finally:
-            for directory in stack:
-                os.close(directory.fd)
+            root = Root(self._root)
+        except OSError as error:
+            raise BuildError(f"{show(self._root)}: {error.strerror}") from error
+        with closing(root), closing(Trail(root)) as trail:
+            redirects = self._options.symlinks is Symlinks.REDIRECT
+            yield from _Walk(self, root, trail, redirects).nodes()
 
-    def _leaf(self, directory: Directory, name: bytes) -> Node:
-        path = directory.path + name
-        if name in directory.links:
-            return Node(Kind.LINK, path, directory, name, directory.links[name])
-        kind = Kind.SLASHLESS if name in directory.directories else Kind.FILE
-        return Node(kind, path, directory, name)
-
-    def _refuse_loop(self, child: Directory, ancestors: list[Directory]) -> None:
-        if any(child.identity == ancestor.identity for ancestor in ancestors):
-            os.close(child.fd)
-            raise BuildError(f"{self._show(child.path)}: a symlink to a directory that contains it")
-
-    def _show(self, path: bytes) -> str:
-        """The path in the file system, for messages."""
+    def show(self, path: bytes) -> str:
+        """Return the path in the file system of a canonical path, for messages."""
         return show(self._root.rstrip(b"/") + path.rstrip(b"/"))
 
-    def _open(self, name: bytes, parent: Directory | None, path: bytes) -> Directory:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        try:
-            fd = os.open(name, flags, dir_fd=None if parent is None else parent.fd)
-        except OSError as error:
-            raise BuildError(f"{self._show(path)}: {error.strerror}") from error
-        try:
-            status = os.fstat(fd)
-            directory = Directory(fd, path, (status.st_dev, status.st_ino))
-            with os.scandir(fd) as entries:
-                for entry in entries:
-                    self._classify(directory, entry)
-            directory.keys.sort()
-        except BaseException:
-            os.close(fd)
-            raise
-        return directory
+    def read(self, directory: Directory) -> None:
+        """Read a directory's names, and decide what becomes of each; raises OSError."""
+        with os.scandir(directory.level.fd) as entries:
+            for entry in entries:
+                self._classify(directory, entry)
+        directory.keys.sort()
 
     def _classify(self, directory: Directory, entry: os.DirEntry[str]) -> None:
         name = os.fsencode(entry.name)
-        if name.startswith(b".") and name != WELL_KNOWN and not self._options.dotfiles:
-            return
-        if entry.is_symlink():
+        if self._is_left_out(name):
+            self.left_out.add_dot_name(name)
+        elif entry.is_symlink():
             self._classify_symlink(directory, name)
         elif entry.is_dir(follow_symlinks=False):
-            self._add_directory(directory, name)
+            _add_directory(directory, name)
         elif entry.is_file(follow_symlinks=False):
             directory.keys.append(name)
         else:
-            self._warn(f"{self._show(directory.path + name)}: left out, no regular file")
+            self._warn(f"{self.show(directory.path + name)}: left out, no regular file")
 
-    def _add_directory(self, directory: Directory, name: bytes) -> None:
-        directory.keys += (name, name + b"/")
-        directory.directories.add(name)
+    def _is_left_out(self, name: bytes) -> bool:
+        return name.startswith(b".") and name != WELL_KNOWN and not self._options.dotfiles
 
     def _classify_symlink(self, directory: Directory, name: bytes) -> None:
-        shown = self._show(directory.path + name)
+        shown = self.show(directory.path + name)
         if self._options.symlinks is Symlinks.SKIP:
+            self.left_out.add_symlink()
             return
-        try:
-            # First, because it gives up on long chains of links, which realpath recurses into.
-            status = os.stat(name, dir_fd=directory.fd)
-        except OSError as error:
-            raise BuildError(f"{shown}: a symlink that leads nowhere: {error.strerror}") from error
-        try:
-            real = os.path.realpath(b"/proc/self/fd/%d/%b" % (directory.fd, name))
-        except OSError as error:
-            # The kernel does not tell where a directory is whose path is longer than PATH_MAX.
-            raise BuildError(f"{shown}: a symlink that is too deep: {error.strerror}") from error
-        inside = real == self._real_root or real.startswith(self._real_root.rstrip(b"/") + b"/")
-        if not inside:
-            raise BuildError(f"{shown}: a symlink out of the tree, to {show(real)}")
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if self._options.symlinks is Symlinks.REDIRECT:
-            target = real[len(self._real_root.rstrip(b"/")) :] + (b"/" if is_directory else b"")
-            directory.keys.append(name)
-            directory.links[name] = encode_path(target)
-        elif is_directory:
-            self._add_directory(directory, name)
-        elif stat.S_ISREG(status.st_mode):
+        target = self._find(directory, name, shown)
+        if target.is_directory:
+            _add_directory(directory, name)
+        elif target.is_file:
             directory.keys.append(name)
         else:
             self._warn(f"{shown}: left out, no regular file")
+            return
+        directory.links[name] = target
+        left_out = any(self._is_left_out(part) for part in target.path.split(b"/"))
+        if directory.redirects and left_out:
+            self._warn(
+                f"{shown}: a redirect to {show(b'/' + target.path)}, which is left out; "
+                "--dotfiles takes it"
+            )
+
+    def _find(self, directory: Directory, name: bytes, shown: str) -> Target:
+        try:
+            return directory.root.find(name, directory.level.fd)
+        except OutsideError as error:
+            raise BuildError(f"{shown}: a symlink out of the tree, to {show(error.path)}") from None
+        except OSError as error:
+            raise BuildError(f"{shown}: {_not_found(error)}") from error
+
+
+def _add_directory(directory: Directory, name: bytes) -> None:
+    directory.keys += (name, name + b"/")
+    directory.directories.add(name)
+
+
+def _not_found(error: OSError) -> str:
+    if error.errno == errno.ENAMETOOLONG:
+        return f"a symlink that is too deep: {error.strerror}"
+    through_proc = ", or one of /proc to what a process has open" * (error.errno == errno.ELOOP)
+    return f"a symlink that leads nowhere: {error.strerror}{through_proc}"
+
+
+class _Walk:
+    """One walk over a tree: the directories from its top to the one that is being read."""
+
+    def __init__(self, tree: Tree, root: Root, trail: Trail, redirects: bool) -> None:
+        self._tree = tree
+        self._root = root
+        self._trail = trail
+        self._redirects = redirects
+        self._stack: list[tuple[Directory, Iterator[bytes]]] = []
+        # What no directory below may be, or the walk would not end.
+        self._identities: set[tuple[int, int]] = set()
+
+    def nodes(self) -> Iterator[Node]:
+        yield self._push(Directory(self._root, self._trail.last, b"/", None, self._redirects))
+        while self._stack:
+            directory, keys = self._stack[-1]
+            key = next(keys, None)
+            if key is None:
+                self._pop()
+            elif key.endswith(b"/"):
+                yield self._descend(directory, key)
+            else:
+                yield _leaf(directory, key)
+
+    def _descend(self, parent: Directory, key: bytes) -> Node:
+        """Go into a directory, unless it is one that a redirect leads round to."""
+        name = key[:-1]
+        path = parent.path + key
+        link = parent.links.get(name)
+        real = parent.maybe_destination(name)
+        try:
+            level = self._trail.enter(name, None if link is None else link.path)
+        except OSError as error:
+            raise BuildError(f"{self._tree.show(path)}: {reason(error)}") from error
+        child = Directory(self._root, level, path, real, self._redirects)
+        if level.identity not in self._identities:
+            return self._push(child)
+        if real is None:
+            raise BuildError(f"{self._tree.show(path)}: a symlink to a directory that contains it")
+        self._leave(parent)
+        return Node(Kind.LINK, path, parent, b"", encode_path(real))
+
+    def _push(self, directory: Directory) -> Node:
+        try:
+            self._tree.read(directory)
+        except OSError as error:
+            raise BuildError(f"{self._tree.show(directory.path)}: {error.strerror}") from error
+        self._stack.append((directory, iter(directory.keys)))
+        if self._holds(directory):
+            self._identities.add(directory.level.identity)
+        if directory.real is not None:
+            return Node(Kind.LINK, directory.path, directory, b"", encode_path(directory.real))
+        return Node(Kind.DIRECTORY, directory.path, directory, b"")
+
+    def _pop(self) -> None:
+        directory, _keys = self._stack.pop()
+        if self._holds(directory):
+            self._identities.remove(directory.level.identity)
+        self._leave(directory)
+
+    def _leave(self, directory: Directory) -> None:
+        try:
+            self._trail.leave()
+        except OSError as error:
+            path = self._tree.show(parent_of(directory.path))
+            raise BuildError(f"{path}: {reason(error)}") from error
+
+    def _holds(self, directory: Directory) -> bool:
+        """Whether the walk may not enter it once more below itself.
+
+        Where symlinks become redirects, a symlink to a directory around it is entered once.
+        """
+        return directory.real is not None or not self._redirects
+
+
+def _leaf(directory: Directory, name: bytes) -> Node:
+    path = directory.path + name
+    destination = directory.maybe_destination(name)
+    if destination is not None:
+        return Node(Kind.LINK, path, directory, name, encode_path(destination))
+    kind = Kind.SLASHLESS if name in directory.directories else Kind.FILE
+    return Node(kind, path, directory, name)

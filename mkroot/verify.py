@@ -9,7 +9,7 @@ from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource, Variant
-from mkroot.tree import show
+from mkroot.errors import show
 
 _CHUNK_BYTES: Final = 1 << 20
 _ZEROS: Final = bytes(_CHUNK_BYTES)

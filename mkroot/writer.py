@@ -19,10 +19,9 @@ from ashttpd.webroot.grammar import is_media_type
 from ashttpd.webroot.heads import check_head
 from ashttpd.webroot.layout import align
 from ashttpd.webroot.resource import IDENTITY, Variant
-from mkroot.errors import BuildError
+from mkroot.errors import BuildError, show
 from mkroot.headers import HeadBlock
 from mkroot.spill import Copy, Spill
-from mkroot.tree import show
 
 # Room for the head before a large body, whose head is known only once the body is written. Small
 # bodies keep to it too, so that an option is right or wrong for files of any size.

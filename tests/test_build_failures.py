@@ -15,11 +15,11 @@ from mkroot.content import Content
 from mkroot.errors import BuildError
 from mkroot.media_types import MediaTypes
 from mkroot.remarks import Remarks
-from mkroot.tree import Directory
 from mkroot.verify import verify
 from tests.trees import (
     ROOT,
     make,
+    opened_directory,
     plain_environment,
     plant,
     python,
@@ -69,8 +69,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_names_it(
     file = source / "file"
     # Long ago, so that a coarse clock of the file system cannot hide the change.
     os.utime(file, (1, 1))
-    directory = Directory(os.open(source, os.O_RDONLY), b"/", (0, 0))
-    try:
+    with opened_directory(source) as directory:
         content = Content(directory, b"file", MediaTypes(()), Remarks(lambda _warning: None))
         chunks = content.chunks()
         next(chunks)
@@ -87,14 +86,11 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_names_it(
         with pytest.raises(BuildError, match="file: changed while it was read"):
             for _ in chunks:
                 pass
-    finally:
-        os.close(directory.fd)
 
 
 def test_a_file_that_never_stops_growing_is_given_up(source: Path) -> None:
     plant(source, {b"log": b"x" * 100})
-    directory = Directory(os.open(source, os.O_RDONLY), b"/", (0, 0))
-    try:
+    with opened_directory(source) as directory:
         content = Content(directory, b"log", MediaTypes(()), Remarks(lambda _warning: None))
         taken = 0
 
@@ -108,8 +104,6 @@ def test_a_file_that_never_stops_growing_is_given_up(source: Path) -> None:
 
         with pytest.raises(BuildError, match="log: changed while it was read"):
             follow()
-    finally:
-        os.close(directory.fd)
 
 
 def test_a_build_meeting_a_change_leaves_the_old_file(source: Path, output: Path) -> None:

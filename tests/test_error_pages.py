@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.rules import ErrorPages
+from mkroot.beneath import Level, Root
 from mkroot.build import Options
+from mkroot.directory import Directory
 from mkroot.error_pages import ErrorPageRules
 from mkroot.errors import BuildError
-from mkroot.tree import Directory, Symlinks, TreeOptions
+from mkroot.tree import Symlinks, TreeOptions
 from mkroot.verify import verify
 from mkroot.writer import Writer
 from tests.trees import Tree, make, plant
@@ -92,16 +94,23 @@ def test_an_error_page_is_an_ordinary_url_too(tmp_path: Path) -> None:
             assert body_of(webroot, path) == b"<p>%d" % number
 
 
-def test_a_directory_or_a_redirect_of_that_name_is_no_error_page(tmp_path: Path) -> None:
-    source = plant(tmp_path / "source", {b"a.html": b"<p>a", b"403.html": {b"x": b""}})
+def test_a_directory_of_that_name_is_no_error_page(tmp_path: Path) -> None:
+    assert error_pages_of({b"403.html": {b"x": b""}}, tmp_path) == {}
+
+
+@pytest.mark.parametrize("symlinks", [Symlinks.FOLLOW, Symlinks.REDIRECT])
+def test_a_symlink_of_that_name_is_the_page_that_it_leads_to(
+    tmp_path: Path, symlinks: Symlinks
+) -> None:
+    source = plant(tmp_path / "source", {b"a.html": b"<p>a", b"d": {b"404.html": b"<p>d"}})
     (source / "404.html").symlink_to("a.html")
-    make(source, tmp_path / "out", Options(tree=TreeOptions(symlinks=Symlinks.REDIRECT)))
+    (source / "link").symlink_to("d")
+    make(source, tmp_path / "out", Options(tree=TreeOptions(symlinks=symlinks)))
     with opened(tmp_path / "out") as webroot:
-        assert webroot.error_pages.pages == {}
-    make(source, tmp_path / "out")
-    with opened(tmp_path / "out") as webroot:
-        assert webroot.error_pages.pages == {(404, b"/"): b"/404.html"}
+        pages = {(404, b"/"), (404, b"/d/"), (404, b"/link/")}
+        assert set(webroot.error_pages.pages) == pages
         assert body_of(webroot, b"/404.html") == b"<p>a"
+        assert body_of(webroot, b"/link/404.html") == b"<p>d"
 
 
 def test_the_order_of_files_does_not_change_what_is_written(tmp_path: Path) -> None:
@@ -111,8 +120,13 @@ def test_the_order_of_files_does_not_change_what_is_written(tmp_path: Path) -> N
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+# Never opened either.
+NOWHERE = Root.__new__(Root)
+
+
 def directory_of(path: bytes) -> Directory:
-    return Directory(-1, path, (0, 0))
+    """A directory that is not opened: its path decides."""
+    return Directory(NOWHERE, Level(b"", None, -1, (0, 0)), path)
 
 
 def test_of_too_many_error_pages_the_deepest_are_left_out_and_the_user_is_told() -> None:

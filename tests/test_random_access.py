@@ -131,7 +131,8 @@ def test_a_build_makes_no_copy_of_a_database_an_archive_or_a_zip(tmp_path: Path,
     make(source, tmp_path / "out", Options())
     with opened(tmp_path / "out") as webroot:
         for number in range(len(bodies)):
-            (variant,) = resource_at(webroot, f"/{number}/{name}".encode()).variants
+            resource = resource_at(webroot, f"/{number}/{name}".encode())
+            (variant,) = resource.variants
             assert variant.coding == "identity"
-            assert b"\r\nVary:" not in webroot.head_block(variant)
+            assert b"\r\nVary:" not in webroot.head_block(resource, variant)
         assert len(resource_at(webroot, b"/text.txt").variants) == 4

@@ -178,14 +178,60 @@ def test_redirecting_symlinks_lead_to_the_url_of_what_they_mean(tmp_path: Path) 
     (tmp_path / "absolute").symlink_to(tmp_path / "d" / "a b?")
     (tmp_path / "directory").symlink_to("d")
     (tmp_path / "chain").symlink_to("directory/a b?")
-    (tmp_path / "d" / "top").symlink_to("..")
     assert locations(tmp_path) == {
         b"/absolute": b"/d/a%20b%3F",
         b"/chain": b"/d/a%20b%3F",
-        b"/d/top": b"/",
         b"/directory": b"/d/",
+        b"/directory/": b"/d/",
+        b"/directory/a b?": b"/d/a%20b%3F",
         b"/file": b"/d/a%20b%3F",
     }
+
+
+def test_all_below_a_redirecting_symlink_leads_to_where_it_is_without_symlinks(
+    tmp_path: Path,
+) -> None:
+    plant(tmp_path, {b"v1": {b"css": {b"a.css": b""}}, b"v2": {b"b.js": b""}})
+    (tmp_path / "latest").symlink_to("v1")
+    (tmp_path / "v1" / "next").symlink_to("../v2")
+    (tmp_path / "v1" / "file").symlink_to("css/a.css")
+    found = locations(tmp_path)
+    assert {path: to for path, to in found.items() if path.startswith(b"/latest")} == {
+        b"/latest": b"/v1/",
+        b"/latest/": b"/v1/",
+        b"/latest/css": b"/v1/css/",
+        b"/latest/css/": b"/v1/css/",
+        b"/latest/css/a.css": b"/v1/css/a.css",
+        b"/latest/file": b"/v1/css/a.css",
+        b"/latest/next": b"/v2/",
+        b"/latest/next/": b"/v2/",
+        b"/latest/next/b.js": b"/v2/b.js",
+    }
+    assert walk(tmp_path, REDIRECT) == sorted(walk(tmp_path, REDIRECT))
+
+
+def test_a_redirecting_symlink_to_a_directory_around_it_is_entered_once(tmp_path: Path) -> None:
+    plant(tmp_path, {b"d": {b"a": b""}})
+    (tmp_path / "d" / "top").symlink_to("..")
+    assert locations(tmp_path) == {
+        b"/d/top": b"/",
+        b"/d/top/": b"/",
+        b"/d/top/d": b"/d/",
+        b"/d/top/d/": b"/d/",
+        b"/d/top/d/a": b"/d/a",
+        b"/d/top/d/top": b"/",
+        b"/d/top/d/top/": b"/",
+    }
+
+
+def test_a_redirect_to_what_is_left_out_is_a_warning(tmp_path: Path) -> None:
+    plant(tmp_path, {b".releases": {b"3": {b"a": b""}}})
+    (tmp_path / "current").symlink_to(".releases/3")
+    warnings: list[str] = []
+    list(Tree(os.fsencode(tmp_path), REDIRECT, warnings.append).walk())
+    assert warnings == [
+        f"{tmp_path}/current: a redirect to /.releases/3, which is left out; --dotfiles takes it"
+    ]
 
 
 def test_what_is_no_regular_file_is_left_out_with_a_warning_that_names_it(tmp_path: Path) -> None:
@@ -216,6 +262,57 @@ def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     ):
         walk(Path("source"))
     (tmp_path / "source" / "closed").chmod(0o700)
+
+
+def test_five_thousand_levels_are_walked_with_few_descriptors(tmp_path: Path) -> None:
+    with removed_at_the_end(tmp_path / "deep") as root:
+        plant(root, nest([b"d"] * 5000, {b"file": b""}))
+        before = len(os.listdir("/proc/self/fd"))
+        open_descriptors = 0
+        paths = []
+        for node in Tree(os.fsencode(root), TreeOptions(), lambda _warning: None).walk():
+            paths.append(len(node.path))
+            if len(paths) % 500 == 0:
+                open_descriptors = max(open_descriptors, len(os.listdir("/proc/self/fd")))
+    # Each level has a URL with and one without its slash; no path is an extension too many.
+    assert paths == [*range(1, 10_002), 10_005]
+    assert open_descriptors - before < 100
+
+
+def test_directories_behind_many_levels_are_found_again(tmp_path: Path) -> None:
+    tree: Content = {}
+    for level in range(300):
+        tree = {b"d": tree, b"z": {b"%d" % level: b""}}
+    with removed_at_the_end(tmp_path / "deep") as root:
+        plant(root, tree)
+        assert walk(root) == sorted(paths_of(tree))
+
+
+def test_links_on_the_way_down_are_found_again(tmp_path: Path) -> None:
+    names = [b"%03d" % number for number in range(100)]
+    plant(tmp_path, {name: {b"z": b""} for name in names} | {b"last": {b"file": b""}})
+    for name, below in zip(names, [*names[1:], b"last"], strict=True):
+        os.symlink(b"../" + below, os.fsencode(tmp_path) + b"/" + name + b"/link")
+    paths = walk(tmp_path)
+    assert b"/000" + b"/link" * 100 + b"/file" in paths
+    assert {b"/000" + b"/link" * depth + b"/z" for depth in range(100)} <= set(paths)
+    assert paths == sorted(paths)
+
+
+def test_a_directory_that_is_exchanged_while_those_below_are_read_is_an_error(
+    tmp_path: Path,
+) -> None:
+    with removed_at_the_end(tmp_path / "deep") as root:
+        plant(root, nest([b"d"] * 200, {b"file": b""}))
+        walked = Tree(os.fsencode(root), TreeOptions(), lambda _warning: None).walk()
+        while next(walked).name != b"file":
+            pass
+        moved = root / "d" / "moved"
+        (root / "d" / "d").rename(moved)
+        (root / "d" / "d" / "d").mkdir(parents=True)
+        (moved / "d" / "d").rename(root / "d" / "d" / "d" / "d")
+        with pytest.raises(BuildError, match="d: another directory has taken its place"):
+            next(walked)
 
 
 def test_a_thousand_levels_are_walked(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from hypothesis import strategies as st
 
+from mkroot.beneath import Root, Trail
 from mkroot.build import Options, Progress, build
+from mkroot.directory import Directory
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -80,6 +82,13 @@ def files_of(tree: Tree, above: bytes = b"/") -> Iterator[tuple[bytes, bytes]]:
 def make(source: Path, output: Path, options: Options | None = None) -> Progress:
     """Build a webroot and tell nobody."""
     return build(source, output, options or Options(), lambda _progress: None)
+
+
+@contextmanager
+def opened_directory(path: Path) -> Iterator[Directory]:
+    """A directory as the walk has it, before its names were read."""
+    with closing(Root(os.fsencode(path))) as root, closing(Trail(root)) as trail:
+        yield Directory(root, trail.last, b"/")
 
 
 @contextmanager
