@@ -253,7 +253,7 @@ class _Build:
         return self._pages[status]
 
     def _slashless(self, node: Node) -> None:
-        self._redirect(node.path, _DIRECTORY_REDIRECT, encode_path(node.path + b"/"))
+        self._redirect(node.path, _DIRECTORY_REDIRECT, _relative(node.name + b"/"))
 
     def _link(self, node: Node) -> None:
         # The page of an error has to be there: no answer is both an error and a redirect.
@@ -264,6 +264,16 @@ class _Build:
 
     def _redirect(self, path: bytes, status: HTTPStatus, location: bytes) -> None:
         self._add(path, status, [self._page(status)], location, keep_query=True)
+
+
+def _relative(name: bytes) -> bytes:
+    """Return a reference to a sibling of the URL that is asked for (RFC 3986 section 4.2).
+
+    It is right behind every prefix that a proxy takes away. In its first segment a colon would
+    end a scheme.
+    """
+    encoded = encode_path(name)
+    return b"./" + encoded if b":" in encoded else encoded
 
 
 def _listing_head(media_type: bytes) -> MakeHead:

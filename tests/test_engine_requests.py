@@ -322,7 +322,7 @@ def test_each_precondition_is_heard(server: Server) -> None:
 
 def test_a_directory_without_its_slash_is_redirected_with_the_query(server: Server) -> None:
     response = server.get("/docs?a=b")
-    assert (response.status, response.fields["location"]) == (301, "/docs/?a=b")
+    assert (response.status, response.fields["location"]) == (301, "docs/?a=b")
 
 
 def test_a_host_without_a_site_gets_404(server: Server) -> None:
