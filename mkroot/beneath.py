@@ -113,11 +113,11 @@ class Target:
 
 
 class Root:
-    """The directory that everything is opened below; it may be named by a symlink itself."""
+    """The directory that everything is opened below."""
 
-    def __init__(self, path: bytes) -> None:
-        """Open it; raises OSError."""
-        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def __init__(self, path: bytes, *, follow: bool = True) -> None:
+        """Open it; raises OSError. With `follow` it may be named by a symlink itself."""
+        self.fd = os.open(path, DIRECTORY & ~os.O_NOFOLLOW if follow else DIRECTORY)
 
     def close(self) -> None:
         """Close it."""

@@ -27,6 +27,7 @@ from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
 from mkroot.remarks import Remarks
+from mkroot.spill import temporary_database
 from mkroot.tree import Kind, Node, Tree, TreeOptions
 from mkroot.writer import Stored, Writer
 
@@ -301,17 +302,20 @@ def build(
     `output` is replaced in one step, or left as it was. Raises BuildError and ListingError for
     what is wrong with the tree or an option, OSError for what the machine says.
     """
-    if os.path.realpath(output.parent).startswith(os.path.realpath(source).rstrip("/") + "/") or (
-        os.path.realpath(output.parent) == os.path.realpath(source)
-    ):
-        raise BuildError(f"{output} lies inside of {source}: it would become a part of itself")
     with Output(output) as out:
+        _refuse_inside(source, output, out.place)
         try:
             progress = _write(source, out.file, options, tell)
         except sqlite3.Error as error:
-            raise BuildError(f"the temporary database of digests: {error}") from error
+            raise BuildError(f"{temporary_database()}: {error}") from error
         out.commit()
     return progress
+
+
+def _refuse_inside(source: Path, output: Path, place: Path) -> None:
+    folder, top = os.path.realpath(place.parent), os.path.realpath(source)
+    if folder == top or folder.startswith(top.rstrip("/") + "/"):
+        raise BuildError(f"{output} lies inside of {source}: it would become a part of itself")
 
 
 def _write(

@@ -20,7 +20,7 @@ from ashttpd.webroot.reader import Webroot
 from mkroot import __version__, inspect
 from mkroot.build import DEFAULT_INDEXES, Options, Progress, build
 from mkroot.encode import CODINGS
-from mkroot.errors import BuildError
+from mkroot.errors import BuildError, show
 from mkroot.listing import ListingError, human_size
 from mkroot.media_types import MediaTypes
 from mkroot.tree import Symlinks, TreeOptions
@@ -166,11 +166,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _flush()
     except BrokenPipeError:
         return 0  # Who reads us had enough.
-    except (BuildError, ListingError, LookupError, ImportError, OSError, ValueError) as error:
+    except OSError as error:
+        print(f"mkroot: {_explain(error)}", file=sys.stderr)
+    except (BuildError, ListingError, LookupError, ImportError, ValueError) as error:
         print(f"mkroot: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("mkroot: interrupted", file=sys.stderr)
     return FAILED
+
+
+def _explain(error: OSError) -> str:
+    """Return what the machine says as our own messages are: the file, then the reason."""
+    if error.strerror is None:
+        return str(error)
+    if isinstance(error.filename, str | bytes):
+        return f"{show(os.fsencode(error.filename))}: {error.strerror}"
+    return error.strerror
 
 
 def _flush() -> None:
@@ -223,6 +234,7 @@ def _latest_date() -> int | None:
 
 
 def _build(options: argparse.Namespace) -> int:
+    _refuse_no_file(options.paths[1])
     source, output = map(Path, options.paths)
     settings = Options(
         tree=TreeOptions(Symlinks(options.symlinks), options.dotfiles),
@@ -253,6 +265,17 @@ def _build(options: argparse.Namespace) -> int:
         f"{seconds:.1f} s, site id {progress.site_id[:12]}"
     )
     return 0
+
+
+def _refuse_no_file(output: str) -> None:
+    """Raise BuildError for an OUTPUT that means no file, which a Path does not tell any more."""
+    if output == "-":
+        raise BuildError(
+            "-: OUTPUT is put in place in one step, which the standard output cannot be; "
+            "name a file (./- for one of this name)"
+        )
+    if output.endswith("/"):
+        raise BuildError(f"{output}: a directory; name a file in it")
 
 
 def _tell_nobody(_progress: Progress) -> None:
@@ -300,7 +323,7 @@ def _verify(options: argparse.Namespace) -> int:
             print(f"{path}: damaged: {error}")
         except OSError as error:
             faults += 1
-            print(f"{path}: cannot be read: {error}")
+            print(f"{path}: cannot be read: {error.strerror or error}")
         else:
             if not faults and not options.quiet:
                 print(f"{path}: OK, site id {webroot.site_id}, {webroot.resource_count:,} URLs")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from mkroot.errors import show
 from mkroot.media_types import MediaType
 from mkroot.signatures import is_hidden_page, is_unlabelled_gzip, maybe_warning
-from mkroot.errors import show
 
 # More names would not be read; the first ones show where to look.
 MAX_NAMED: Final = 20

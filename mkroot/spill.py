@@ -4,11 +4,32 @@ A private SQLite database that lives in its cache and goes to an unnamed tempora
 outgrows it; nothing of it survives the process.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 _CACHE_KIB: Final = 64 << 10
+
+
+def temporary_folder() -> str:
+    """Return where temporary files are: where SQLite puts its own (sqlite.org/tempfiles.html).
+
+    The first of these that is a folder which may be written.
+    """
+    named = (os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR"))
+    for folder in (*filter(None, named), "/var/tmp", "/usr/tmp", "/tmp"):
+        if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return os.curdir
+
+
+def temporary_database() -> str:
+    """Return what messages call the database."""
+    folder = temporary_folder()
+    system = os.statvfs(folder)
+    free = system.f_bavail * system.f_frsize
+    return f"the temporary database of digests in {folder} (TMPDIR), with {free:,} bytes free"
 
 
 class Copy(NamedTuple):

@@ -5,6 +5,7 @@ are in a Spill, records in an unnamed file.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from ashttpd.webroot.grammar import is_media_type
 from ashttpd.webroot.heads import check_head
 from ashttpd.webroot.layout import align
 from ashttpd.webroot.resource import IDENTITY, Variant
+from mkroot.disk import buffered
 from mkroot.errors import BuildError, show
 from mkroot.headers import HeadBlock
-from mkroot.spill import Copy, Spill
+from mkroot.spill import Copy, Spill, temporary_folder
 
 # Room for the head before a large body, whose head is known only once the body is written. Small
 # bodies keep to it too, so that an option is right or wrong for files of any size.
@@ -52,7 +54,7 @@ class Writer:
         self._cursor = layout.SUPERBLOCK_SIZE
         self._file.seek(self._cursor)
         self._spill = Spill()
-        self._records = TemporaryFile()  # noqa: SIM115  # closed by close()
+        self._records = _temporary_file()
         self._records.write(layout.RESOURCES_MAGIC)
         self._records_length = len(layout.RESOURCES_MAGIC)
         self._resource_count = 0
@@ -340,6 +342,13 @@ class Writer:
         if len(packed) > layout.MAX_STRINGS_BYTES:
             raise BuildError(f"media types of {len(packed)} bytes in all")
         return packed
+
+
+def _temporary_file() -> BinaryIO:
+    """Return an unnamed file for the records, beside the database; it can be as large."""
+    folder = temporary_folder()
+    with TemporaryFile(dir=folder) as file:
+        return buffered(os.dup(file.fileno()), "the temporary file of records (TMPDIR)", folder)
 
 
 def _checked(head: HeadBlock) -> HeadBlock:
