@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import BinaryIO, Final
 from ashttpd.http.errors import HTTPError
 from ashttpd.http.target import encode_path, parse_path, split_target
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.layout import parent_of
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
-from mkroot.errors import show
+from mkroot.beneath import Root, Trail
+from mkroot.disk import buffered
+from mkroot.errors import BuildError, show
 from mkroot.verify import read_meta
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -105,55 +108,63 @@ class Extraction:
         self.files = 0
 
     def run(self) -> None:
-        """Extract every file; raises WebrootError, OSError and FileExistsError.
+        """Extract every file; raises WebrootError, OSError, BuildError and FileExistsError.
 
         Directories' index pages are files of their own too, so `/dir/` becomes a directory only.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if any(self._directory.iterdir()):
-            raise FileExistsError(f"{self._directory}: not empty; nothing was extracted")
-        root = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for _offset, resource in self._webroot.resources():
-                *parents, last = resource.path[1:].split(b"/")
-                if b"" in parents or {b".", b".."}.intersection((*parents, last)):
-                    raise WebrootError(f"{show(resource.path)}: no path of a file")
-                if resource.path.endswith(b"/"):
-                    os.close(self._enter(root, resource.path[1:-1]))
-                elif resource.status == HTTPStatus.OK:
-                    self._file(root, resource)
+            self._directory.mkdir(parents=True)
+            made = True
+        except FileExistsError:
+            made = False
+        # What stands in the place of a directory that was made just now is not followed.
+        with closing(Root(os.fsencode(self._directory), follow=not made)) as root:
+            if os.listdir(root.fd):
+                raise FileExistsError(f"{self._directory}: not empty; nothing was extracted")
+            with closing(Trail(root)) as trail:
+                self._extract(trail)
+
+    def _extract(self, trail: Trail) -> None:
+        current = b"/"
+        for _offset, resource in self._webroot.resources():
+            parts = resource.path[1:].split(b"/")
+            if b"" in parts[:-1] or {b".", b".."}.intersection(parts):
+                raise WebrootError(f"{show(resource.path)}: no path of a file")
+            is_file = resource.status == HTTPStatus.OK and parts[-1] != b""
+            if not is_file and parts[-1] != b"":
+                continue
+            try:
+                current = _enter(trail, current, resource.path)
+                if is_file:
+                    self._file(trail.last.fd, resource, parts[-1])
                     self.files += 1
-        finally:
-            os.close(root)
+            except OSError as error:
+                place = os.fsencode(self._directory) + resource.path
+                raise BuildError(f"{show(place)}: {error.strerror}") from error
 
-    def _enter(self, root: int, path: bytes) -> int:
-        """Return a descriptor of a directory below the root, made where it is missing."""
-        fd = os.dup(root)
-        try:
-            for name in path.split(b"/") if path else ():
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=fd)
-                # A link that stands in the way is not followed.
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                child = os.open(name, flags, dir_fd=fd)
-                os.close(fd)
-                fd = child
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _file(self, root: int, resource: Resource) -> None:
-        parent, _, name = resource.path[1:].rpartition(b"/")
-        directory = self._enter(root, parent)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(name, flags, 0o666, dir_fd=directory)
-        finally:
-            os.close(directory)
-        with os.fdopen(fd, "wb") as file:
-            for chunk in _body(self._webroot, resource.variants[0], show(resource.path)):
+    def _file(self, directory: int, resource: Resource, name: bytes) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o666, dir_fd=directory)
+        shown = show(resource.path)
+        with buffered(fd, shown, os.fspath(self._directory)) as file:
+            for chunk in _body(self._webroot, resource.variants[0], shown):
                 file.write(chunk)
+
+
+def _enter(trail: Trail, current: bytes, path: bytes) -> bytes:
+    """Go from a directory to that of a path, making those that are missing; returns its path.
+
+    Raises OSError, also where a symlink stands in the way: it is not followed.
+    """
+    wanted = path[: path.rindex(b"/") + 1]
+    while not wanted.startswith(current):
+        trail.leave()
+        current = parent_of(current)
+    for name in wanted[len(current) :].split(b"/")[:-1]:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=trail.last.fd)
+        trail.enter(name)
+    return wanted
 
 
 def _essence(resource: Resource) -> tuple[object, ...]:

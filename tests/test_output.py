@@ -3,15 +3,17 @@
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ashttpd.webroot.resource import Resource
 from mkroot.build import Options, Progress, build
 from mkroot.errors import BuildError
+from mkroot.inspect import Extraction
 from mkroot.verify import verify
-from tests.trees import make, plant, python, without_privileges
+from tests.trees import harvest, make, plant, python, without_privileges
 from tests.webroots import leftovers, opened
 
 IS: dict[str, Callable[[int], bool]] = {
@@ -207,3 +209,56 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
         pytest.raises(BuildError, match=f"^closed/out: its folder {tmp_path}/closed: Permission"),
     ):
         make(Path("source"), Path("closed/out"))
+
+
+# The same for what is written when a site is extracted.
+
+
+def extract_while(webroot_path: Path, directory: Path, change: Callable[[Resource], None]) -> None:
+    """Extract a webroot, and change things before each resource is written."""
+    with opened(webroot_path) as webroot:
+        read = webroot.resources
+
+        def resources() -> Iterator[tuple[int, Resource]]:
+            for offset, resource in read():
+                change(resource)
+                yield offset, resource
+
+        webroot.resources = resources  # type: ignore[method-assign]  # a fake clock of changes
+        Extraction(webroot, directory).run()
+
+
+@pytest.mark.parametrize("victim", ["d", "d/e", "d/e/file", "copy"])
+def test_nothing_is_extracted_through_a_symlink_that_is_put_in_the_way(
+    tmp_path: Path, victim: str
+) -> None:
+    plant(tmp_path, {b"source": {b"d": {b"e": {b"file": b"1"}}, b"z": b"2"}, b"outside": {}})
+    make(tmp_path / "source", tmp_path / "webroot")
+    copy = tmp_path / "copy"
+    place = copy if victim == "copy" else copy / victim
+    before = {"copy": b"/d/", "d": b"/d/", "d/e": b"/d/e/", "d/e/file": b"/d/e/file"}[victim]
+
+    def change(resource: Resource) -> None:
+        if resource.path == before:
+            if place.exists():
+                place.rename(place.with_name("moved"))
+            place.symlink_to(tmp_path / "outside")
+
+    if victim == "copy":
+        # It was opened before, and is written wherever it is now.
+        extract_while(tmp_path / "webroot", copy, change)
+    else:
+        with pytest.raises(BuildError, match=f"^{copy}/{victim}"):
+            extract_while(tmp_path / "webroot", copy, change)
+    assert os.listdir(tmp_path / "outside") == []
+
+
+def test_a_file_of_the_name_of_the_directory_to_extract_to_is_named(
+    source: Path, tmp_path: Path
+) -> None:
+    make(source, tmp_path / "webroot")
+    (tmp_path / "file").write_bytes(b"")
+    done = python("-m", "mkroot", "--extract", tmp_path / "webroot", tmp_path / "file")
+    assert done.returncode == 1
+    assert done.stderr == f"mkroot: {tmp_path}/file: Not a directory\n".encode()
+    assert harvest(os.fsencode(tmp_path / "source")) == {b"index.html": b"<p>hi"}
