@@ -8,6 +8,7 @@ from typing import Final
 
 from ashttpd import __version__
 from ashttpd.budget import FilesError
+from ashttpd.commandline import Parser
 from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.errorlog import ErrorLog, logging_errors
@@ -65,9 +66,9 @@ def _processes(text: str) -> int:
     return 1
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ashttpd",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -15,6 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 
+from ashttpd.commandline import Parser
 from bench.content import write_site
 from bench.measure import measure
 from bench.process import CLIENT_CPU, SERVER_CPU, BenchError, Site, compile_program
@@ -33,7 +34,7 @@ CONGESTION_CONTROL: Final = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench", description="CPU time per answer: ashttpd next to other servers."
     )
     add = parser.add_argument

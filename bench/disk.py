@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ashttpd.commandline import Parser
 from bench.content import KIB, MIB, PAGE_BYTES, PAGE_START
 from bench.process import (
     CLIENT_CPU,
@@ -225,7 +226,7 @@ def show(console: Console, disk: Sequence[float], samples: dict[str, list[Sample
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.disk", description=__doc__)
+    parser = Parser(prog="python -m bench.disk", description=__doc__)
     add = parser.add_argument
     names = [server.name for server in SERVERS]
     add("--server", action="append", choices=names, help="only this one; may be repeated")

@@ -1,6 +1,5 @@
 """`python -m fuzz --seconds N`: all properties in turn, with new seeds, until the time is over."""
 
-import argparse
 import importlib
 import logging
 import pkgutil
@@ -17,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 import fuzz
 import fuzz.profiles
+from ashttpd.commandline import Parser
 from fuzz.shared import put_away
 
 
@@ -51,7 +51,7 @@ def _counted(inner: Callable[..., None], name: str, ran: Counter[str]) -> Callab
 
 def main() -> int:
     """Run; returns 1 with the failing example printed where a property does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
+    parser = Parser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long, in all")
     stop = time.monotonic() + parser.parse_args().seconds
     settings.load_profile("turn")

@@ -5,7 +5,6 @@ requests in pipelines. Every answer that is heard has to be right, byte for byte
 server has to have the descriptors and the memory that it had before, and to end at once.
 """
 
-import argparse
 import multiprocessing
 import random
 import socket
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ashttpd.commandline import Parser
 from fuzz.shared import put_away
 from fuzz.sites import HOST, NAMES, webroots
 from tests.conftest import ENGINES, Engine
@@ -186,7 +186,7 @@ def soak(engine: Engine, vhosts: Path, count: int) -> None:
 
 def main() -> int:
     """Run; every engine that this machine has, or those that are named."""
-    parser = argparse.ArgumentParser(prog="python -m fuzz.soak", description=__doc__)
+    parser = Parser(prog="python -m fuzz.soak", description=__doc__)
     names = [engine.name for engine in ENGINES]
     parser.add_argument("--requests", type=int, default=1_000_000, help="for each engine")
     parser.add_argument("--engine", action="append", choices=names, help="may be repeated")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
+from ashttpd.commandline import Parser
 from ashttpd.standard import keep_standard_descriptors
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -27,7 +28,6 @@ from mkroot.tree import Symlinks, TreeOptions
 from mkroot.verify import verify
 
 FAILED: Final = 1
-USAGE: Final = 2
 
 _DESCRIPTION: Final = """\
 Compile a directory into a webroot, one file that ashttpd serves. OUTPUT is replaced in one step
@@ -45,14 +45,24 @@ line."""
 
 
 def _type(text: str) -> tuple[str, str]:
-    glob, equals, value = text.partition("=")
-    if not equals or not glob:
-        raise argparse.ArgumentTypeError(f"{text!r} is not GLOB=TYPE, as in '*.foo=text/x-foo'")
-    try:
-        MediaTypes([(glob, value)])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return glob, value
+    """Split GLOB=TYPE at the first `=` behind which a media type stands.
+
+    A glob may hold any number of `=`, and so may the parameters of a type; but no type goes on
+    with `=` behind its subtype, so that at most one place fits (RFC 9110 section 8.3.1).
+    """
+    places = [place for place, character in enumerate(text) if character == "=" and place]
+    reasons = []
+    for place in places:
+        glob, value = text[:place], text[place + 1 :]
+        try:
+            MediaTypes([(glob, value)])
+        except ValueError as error:
+            reasons.append(str(error))
+        else:
+            return glob, value
+    if reasons:
+        raise argparse.ArgumentTypeError(reasons[0])
+    raise argparse.ArgumentTypeError(f"{text!r} is not GLOB=TYPE, as in '*.foo=text/x-foo'")
 
 
 def _index(text: str) -> str:
@@ -72,9 +82,9 @@ def _codings(text: str) -> tuple[str, ...]:
     return tuple(coding for coding in CODINGS if coding in named)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mkroot",
         usage="mkroot [options] SOURCE OUTPUT\n"
         "       mkroot --verify FILE... | --list FILE | --info FILE | --cat FILE URL\n"
@@ -194,17 +204,33 @@ def _flush() -> None:
         raise
 
 
+# What each action takes; one more of the last where it ends with dots.
+_OPERANDS: Final = {
+    None: "SOURCE OUTPUT",
+    "verify": "FILE...",
+    "list": "FILE",
+    "info": "FILE",
+    "cat": "FILE URL",
+    "extract": "FILE DIR",
+    "diff": "OLD NEW",
+}
+
+
+def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) -> None:
+    operands = _OPERANDS[action]
+    wanted = len(operands.split())
+    if len(given) == wanted or (operands.endswith("...") and len(given) > wanted):
+        return
+    what = "a build" if action is None else f"--{action}"
+    shown = f": {' '.join(map(repr, given))}" if given else ""
+    parser.error(f"{what} takes {operands}, and not {len(given)} operands{shown}")
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     parser = make_parser()
     # Options may stand between the paths too.
     options = parser.parse_intermixed_args(arguments)
-    wanted = {"verify": None, "list": 1, "info": 1}.get(options.action, 2)
-    if wanted is None and not options.paths:
-        parser.error("--verify takes at least one FILE")
-    if wanted is not None and len(options.paths) != wanted:
-        parser.error(
-            f"{options.action or 'SOURCE OUTPUT'}: {wanted} arguments, not {len(options.paths)}"
-        )
+    _check_operands(parser, options.action, options.paths)
     commands: dict[str | None, Callable[[argparse.Namespace], int]] = {
         None: _build,
         "verify": _verify,

@@ -144,8 +144,10 @@ def test_the_server_never_imports_the_builder(module: str) -> None:
 def test_the_builder_imports_the_format_the_paths_and_the_pages_only(module: str) -> None:
     allowed = {
         "ashttpd",
+        "ashttpd.commandline",
         "ashttpd.http",
         "ashttpd.http.errors",
+        "ashttpd.http.limits",
         "ashttpd.http.pages",
         "ashttpd.http.target",
         "ashttpd.standard",

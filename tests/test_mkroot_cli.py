@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ashttpd import __version__
 from mkroot.build import MAX_WARNINGS
-from mkroot.cli import main
+from mkroot.cli import main, make_parser
 from tests.trees import ROOT, Tree, files_of, harvest, make, plain_environment, plant, python
 from tests.webroots import leftovers, opened, take_apart
 
@@ -144,13 +146,50 @@ def test_options_reach_the_build(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_command_line_is_status_2_with_the_usage(
+def test_a_wrong_command_line_is_status_2_with_one_line(
     arguments: tuple[str, ...], capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     status, said, complaints = mkroot_here(capfdbinary, *arguments)
     assert (status, said) == (2, "")
-    assert complaints.startswith("usage: mkroot ")
-    assert "\nmkroot: error: " in complaints
+    assert complaints.startswith("mkroot: ")
+    assert complaints.endswith("; mkroot --help shows all options\n")
+    assert complaints.count("\n") == 1
+    # The option with its value, or the operands that were given.
+    for word in arguments[:2] if arguments else ("SOURCE OUTPUT",):
+        for part in word.split("="):
+            assert part in complaints or word in ("b", "--info")
+
+
+@pytest.mark.parametrize(
+    ("text", "glob", "media_type"),
+    [
+        ("*.foo=text/x-foo", "*.foo", "text/x-foo"),
+        ("a=b*=text/x", "a=b*", "text/x"),
+        ("?=*.txt=text/plain; charset=utf-8", "?=*.txt", "text/plain; charset=utf-8"),
+        ("==text/x", "=", "text/x"),
+        ("year=*/m=*/x.csv=text/csv;header=absent", "year=*/m=*/x.csv", "text/csv;header=absent"),
+        ('*.foo=text/x; a="b=c/d"', "*.foo", 'text/x; a="b=c/d"'),
+        ("a=b/c;d=e/f", "a=b/c;d", "e/f"),
+    ],
+)
+def test_a_type_begins_behind_the_only_equals_sign_where_one_can(
+    text: str, glob: str, media_type: str
+) -> None:
+    assert make_parser().parse_args(["--type", text]).type == [(glob, media_type)]
+
+
+GLOBS = st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=12)
+TYPES = st.sampled_from(
+    (
+        *("text/plain", "text/plain; charset=utf-8", "a/b;c=d;e=f", "x/y;", "a!#$/b+c.d"),
+        *('a/b; c="=d/e"', 'a/b;c=";d=";e=";f="', r'a/b;c="\"=d/e;f=\""'),
+    )
+)
+
+
+@given(glob=GLOBS | st.builds("{}={}".format, GLOBS, TYPES), media_type=TYPES)
+def test_any_glob_and_type_are_told_apart(glob: str, media_type: str) -> None:
+    assert make_parser().parse_args([f"--type={glob}={media_type}"]).type == [(glob, media_type)]
 
 
 def test_help_and_version_are_for_standard_output() -> None:

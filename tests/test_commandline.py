@@ -1,0 +1,80 @@
+"""Command lines are read to the letter, and what is wrong with one is said in a line."""
+
+from pathlib import Path
+
+import pytest
+
+import ashttpd.cli
+import mkroot.cli
+from ashttpd.commandline import USAGE, Parser
+
+PARSERS = {"ashttpd": ashttpd.cli.make_parser(), "mkroot": mkroot.cli.make_parser()}
+OPTIONS = [
+    (program, option)
+    for program, parser in PARSERS.items()
+    for option in parser._option_string_actions
+    if option.startswith("--")
+]
+
+
+def refused(parser: Parser, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that a wrong command line gets."""
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_intermixed_args(arguments)
+    assert ended.value.code == USAGE
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"{parser.prog}: ")
+    return said
+
+
+@pytest.mark.parametrize(("program", "option"), OPTIONS)
+def test_no_option_can_be_abbreviated(
+    program: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = PARSERS[program]
+    for length in range(3, len(option)):
+        short = option[:length]
+        if short not in parser._option_string_actions:
+            said = refused(parser, [short, "1", "a", "b"], capsys)
+            assert f"unrecognized arguments: {short}" in said
+            assert option in said
+
+
+@pytest.mark.parametrize(("program", "option"), OPTIONS)
+def test_an_option_is_written_in_one_way_or_names_what_it_lacks(
+    program: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = PARSERS[program]
+    action = parser._option_string_actions[option]
+    if action.nargs == 0:
+        said = refused(parser, [f"{option}=value"], capsys)
+        assert f"{option}: ignored explicit argument 'value'" in said
+    else:
+        said = refused(parser, ["a", option], capsys)
+        assert f"argument {option}: expected one argument" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("--dotfile", "--dotfiles"), ("--symlink=skip", "--symlinks"), ("--indx", "--index")],
+)
+def test_an_unknown_option_is_told_with_the_nearest_one(
+    written: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(PARSERS["mkroot"], [written, "a", "b"], capsys)
+    assert f"(did you mean {meant}?)" in said
+
+
+def test_a_value_with_line_ends_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(PARSERS["mkroot"], ["--x\ny\x1b[2J", "a", "b"], capsys)
+    assert "--x\\ny\\x1b[2J" in said
+
+
+def test_every_program_of_the_project_reads_its_command_line_in_this_way() -> None:
+    project = Path(__file__).parent.parent
+    for package in ("ashttpd", "bench", "fuzz", "mkroot", "packaging"):
+        for module in (project / package).rglob("*"):
+            if module.is_file() and module.suffix in (".py", ""):
+                uses = "argparse.ArgumentParser(" in module.read_text()
+                assert not uses or module.name == "commandline.py", module
