@@ -27,6 +27,7 @@ from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
 from mkroot.remarks import Remarks
+from mkroot.shortfalls import LongUrls
 from mkroot.spill import temporary_database
 from mkroot.tree import Kind, Node, Tree, TreeOptions
 from mkroot.writer import Stored, Writer
@@ -83,7 +84,7 @@ class Progress:
     """What a build has done so far; `saved` counts bytes that were not stored twice.
 
     The first MAX_WARNINGS warnings are here, and what is summed up; the others are counted as
-    `unsaid`.
+    `unsaid`. `left_out` is a phrase about names that were left out, known at the end.
     """
 
     urls: int = 0
@@ -91,6 +92,7 @@ class Progress:
     bytes: int = 0
     saved: int = 0
     site_id: str = ""
+    left_out: str = ""
     warnings: list[str] = field(default_factory=list)
     unsaid: int = 0
 
@@ -130,6 +132,7 @@ class _Build:
         self._indexes: dict[bytes, tuple[Draft, int | None]] = {}
         self._pages: dict[HTTPStatus, Draft] = {}
         self.error_pages = ErrorPageRules(self.progress.warn)
+        self._long_urls = LongUrls()
 
     def run(self) -> None:
         """Write a record for each URL of the tree."""
@@ -144,6 +147,9 @@ class _Build:
         self._pipeline.flush()
         for text in self._remarks.sums():
             self.progress.sum_up(text)
+        self.progress.left_out = self._tree.left_out.describe()
+        if self._long_urls.count:
+            self.progress.sum_up(self._long_urls.describe())
 
     def _add(
         self,
@@ -157,6 +163,7 @@ class _Build:
         is_file: bool = False,
     ) -> None:
         """Add a record; what is told of the progress is what was written."""
+        self._long_urls.add(path)
 
         def written(stored: list[Stored]) -> None:
             self.progress.urls += 1

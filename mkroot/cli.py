@@ -289,6 +289,7 @@ def _build(options: argparse.Namespace) -> int:
         f"{output}: {progress.urls:,} URLs of {progress.files:,} files, "
         f"{human_size(progress.bytes)}, {human_size(progress.saved)} saved by dedup, "
         f"{seconds:.1f} s, site id {progress.site_id[:12]}"
+        + (progress.left_out and f"; {progress.left_out}")
     )
     return 0
 

@@ -19,7 +19,7 @@ from ashttpd.webroot.layout import parent_of
 from mkroot.beneath import OutsideError, Root, Target, Trail, reason
 from mkroot.directory import Directory
 from mkroot.errors import BuildError, show
-from mkroot.left_out import LeftOut
+from mkroot.shortfalls import LeftOut
 
 WELL_KNOWN: Final = b".well-known"  # RFC 8615
 
