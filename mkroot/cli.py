@@ -31,7 +31,8 @@ FAILED: Final = 1
 
 _DESCRIPTION: Final = """\
 Compile a directory into a webroot, one file that ashttpd serves. OUTPUT is replaced in one step
-when all is written; a build that fails leaves it as it was."""
+when all is written; a build that fails leaves it as it was. OUTPUT is a regular file: a device, a
+FIFO, a socket or a directory is refused; of a symlink the file that it leads to is replaced."""
 
 _EPILOG: Final = """\
 examples:
@@ -99,12 +100,13 @@ def make_parser() -> Parser:
         choices=[choice.value for choice in Symlinks],
         default=Symlinks.FOLLOW.value,
         help="what becomes of symlinks inside of SOURCE: they are followed (default), become "
-        "redirects, or are left out; one that leads out of SOURCE is an error, unless skipped",
+        "redirects, with all below a linked directory, or are left out; one that leads out of "
+        "SOURCE is an error, unless skipped",
     )
     parser.add_argument(
         "--dotfiles",
         action="store_true",
-        help="take files whose name starts with a dot too (.well-known is always taken)",
+        help="take names that start with a dot, too (.well-known is always taken)",
     )
     parser.add_argument(
         "--index",
@@ -134,7 +136,8 @@ def make_parser() -> Parser:
         type=_type,
         action="append",
         default=[],
-        help="media type of what matches, as it is to be sent; the last that matches wins",
+        help="media type of what matches, as it is to be sent; the last that matches wins; "
+        "GLOB may hold = too",
     )
     parser.add_argument(
         "--compress",

@@ -9,6 +9,7 @@ import pytest
 from ashttpd.webroot.reader import Webroot
 from mkroot.build import Options
 from mkroot.tree import Symlinks, TreeOptions
+from mkroot.tree import Tree as Walked
 from mkroot.verify import verify
 from tests.trees import (
     Tree,
@@ -195,21 +196,26 @@ def test_a_tree_deeper_than_the_kernel_takes_paths_is_built(source: Path, output
         assert body_of(webroot, path) == b"far down"
 
 
-def test_a_thousand_levels_are_built_within_the_usual_limit_of_descriptors(
+def test_five_thousand_levels_are_built_and_extracted_with_few_descriptors(
     source: Path, output: Path
 ) -> None:
-    with removed_at_the_end(source):
-        plant(source, nest([b"d"] * 1000, {b"file": b"far down"}))
-        program = (
-            "import resource, sys; from mkroot.cli import main;"
-            "limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
-            "resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limit));"
-            "sys.exit(main(sys.argv[1:]))"
-        )
+    program = (
+        "import resource, sys; from mkroot.cli import main;"
+        "limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, limit));"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    copy = output.parent / "copy"
+    with removed_at_the_end(source), removed_at_the_end(copy):
+        plant(source, nest([b"d"] * 5000, {b"file": b"far down"}))
         done = python("-c", program, "--quiet", source, output)
-    assert (done.returncode, done.stderr) == (0, b"")
+        assert (done.returncode, done.stderr) == (0, b"")
+        done = python("-c", program, "--quiet", "--extract", output, copy)
+        assert (done.returncode, done.stderr) == (0, b"")
+        found = sum(1 for node in Walked(os.fsencode(copy), TreeOptions(), print).walk())
+        assert found == 10_002
     with opened(output) as webroot:
-        assert body_of(webroot, b"/d" * 1000 + b"/file") == b"far down"
+        assert body_of(webroot, b"/d" * 5000 + b"/file") == b"far down"
 
 
 def test_an_empty_tree_is_a_site_of_one_url(source: Path, output: Path) -> None:
