@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from stat import S_ISREG
@@ -19,6 +20,7 @@ from mkroot.content import Content
 from mkroot.directory import Directory
 from mkroot.encode import CODINGS, Encoder
 from mkroot.encode import versions as encoder_versions
+from mkroot.encoded import EncodedRules, GivenCopy
 from mkroot.error_pages import ErrorPageRules, is_error_page
 from mkroot.errors import BuildError
 from mkroot.headers import HeadBlock, content_head, status_head
@@ -26,6 +28,7 @@ from mkroot.listing import Entry, Listing, order
 from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
+from mkroot.precompressed import Plain, find_copies
 from mkroot.remarks import Remarks
 from mkroot.shortfalls import LongUrls
 from mkroot.spill import temporary_database
@@ -58,6 +61,10 @@ class Options:
     listing: bool = False
     listing_template: Path | None = None
     types: tuple[tuple[str, str], ...] = ()
+    # Globs and codings of files that are in one already; see mkroot.encoded.
+    encoded: tuple[tuple[str, str], ...] = ()
+    # Whether `X.gz` beside `X` is its copy, or a file like any other.
+    use_precompressed: bool = True
     # Names of mkroot.encode.CODINGS.
     compress: tuple[str, ...] = tuple(CODINGS)
     last_modified: bool = False
@@ -69,6 +76,8 @@ class Options:
         template = self.listing_template
         return {
             "compress": list(self.compress),
+            "encoded": [f"{glob}={coding}" for glob, coding in self.encoded],
+            "precompressed": "use" if self.use_precompressed else "serve",
             "symlinks": self.tree.symlinks.value,
             "dotfiles": self.tree.dotfiles,
             "index": list(self.indexes),
@@ -131,6 +140,9 @@ class _Build:
         # The index file of each open directory, which is taken before its own path comes.
         self._indexes: dict[bytes, tuple[Draft, int | None]] = {}
         self._pages: dict[HTTPStatus, Draft] = {}
+        self._encoded = EncodedRules(options.encoded)
+        # By path: the files of each open directory that have copies beside them.
+        self._plain: dict[bytes, Plain] = {}
         self.error_pages = ErrorPageRules(self.progress.warn)
         self._long_urls = LongUrls()
 
@@ -191,18 +203,34 @@ class _Build:
 
     def _take(self, directory: Directory, name: bytes) -> tuple[Draft, int | None]:
         """Take a file; returns it with the date to record of it."""
-        content = Content(directory, name, self.types, self._remarks)
+        plain = self._plain.pop(directory.path + name, None)
+        content = self._content(directory, name) if plain is None else plain.content
+
+        def given() -> Sequence[GivenCopy]:
+            return content.given_copies() if plain is None else tuple(plain.copies.values())
 
         def head(digest: bytes, length: int, *, coding: str, negotiated: bool) -> HeadBlock:
             vary = (b"Accept-Encoding",) if negotiated else ()
             media_type = content.media_type().header()
             return content_head(media_type, digest, length, coding=coding, vary=vary)
 
-        draft = self._pipeline.draft(content.chunks(), content.may_compress, head)
+        draft = self._pipeline.draft(content.chunks(), content.may_compress, head, given)
         if not self._options.last_modified:
             return draft, None
         modified = self._not_later(content.modified)
         return draft, modified if 0 <= modified <= MAX_MODIFIED else None
+
+    def _content(self, directory: Directory, name: bytes) -> Content:
+        return Content(directory, name, self.types, self._remarks, self._encoded)
+
+    def _leave_out_copies(self, directory: Directory) -> None:
+        """Find the files that are copies of others, before a listing or the walk sees them."""
+        found = find_copies(directory, partial(self._content, directory), self.progress.warn)
+        for name, plain in found.items():
+            self._plain[directory.path + name] = plain
+            for copy in plain.copies:
+                self._remarks.found_copy(directory.path[1:] + copy)
+        directory.leave_out({copy for plain in found.values() for copy in plain.copies})
 
     def _not_later(self, modified: int) -> int:
         latest = self._options.latest_date
@@ -210,6 +238,8 @@ class _Build:
 
     def _directory(self, node: Node) -> None:
         directory = node.directory
+        if self._options.use_precompressed:
+            self._leave_out_copies(directory)
         for name in map(os.fsencode, self._options.indexes):
             if directory.has_file(name):
                 destination = directory.maybe_destination(name)

@@ -21,6 +21,7 @@ from ashttpd.webroot.reader import Webroot
 from mkroot import __version__, inspect
 from mkroot.build import DEFAULT_INDEXES, Options, Progress, build
 from mkroot.encode import CODINGS
+from mkroot.encoded import parse_rule
 from mkroot.errors import BuildError, show
 from mkroot.listing import ListingError, human_size
 from mkroot.media_types import MediaTypes
@@ -64,6 +65,13 @@ def _type(text: str) -> tuple[str, str]:
     if reasons:
         raise argparse.ArgumentTypeError(reasons[0])
     raise argparse.ArgumentTypeError(f"{text!r} is not GLOB=TYPE, as in '*.foo=text/x-foo'")
+
+
+def _encoded(text: str) -> tuple[str, str]:
+    try:
+        return parse_rule(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _index(text: str) -> str:
@@ -139,6 +147,14 @@ def make_parser() -> Parser:
         help="media type of what matches, as it is to be sent; the last that matches wins; "
         "GLOB may hold = too",
     )
+    _add_codings(parser)
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("--version", action="version", version=f"mkroot {__version__}")
+    _add_actions(parser)
+    return parser
+
+
+def _add_codings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress",
         metavar="LIST|none",
@@ -147,10 +163,24 @@ def make_parser() -> Parser:
         help="codings of the compressed copies that are made of text and the like, separated by "
         f"commas (default: {','.join(CODINGS)})",
     )
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("--version", action="version", version=f"mkroot {__version__}")
-    _add_actions(parser)
-    return parser
+    parser.add_argument(
+        "--precompressed",
+        choices=("use", "serve"),
+        default="use",
+        help="what becomes of X.gz, X.br and X.zst beside X: where it unpacks to X, it is used as "
+        "its copy and is no URL (default), or it is served like any other file",
+    )
+    parser.add_argument(
+        "--encoded",
+        metavar="GLOB=CODING",
+        type=_encoded,
+        action="append",
+        default=[],
+        help="files that are in a coding already (gzip, br, zstd), such as Unity builds and "
+        "gzipped map tiles: they are served with it, decoded for clients that lack it, and typed "
+        "by the name without .gz, .br, .zst or .unityweb; identity: as they are; the last that "
+        "matches wins (built in: *.svgz=gzip)",
+    )
 
 
 def _add_actions(parser: argparse.ArgumentParser) -> None:
@@ -272,6 +302,8 @@ def _build(options: argparse.Namespace) -> int:
         listing_template=options.listing_template,
         types=tuple(options.type),
         compress=options.compress,
+        encoded=tuple(options.encoded),
+        use_precompressed=options.precompressed == "use",
         last_modified=options.last_modified,
         latest_date=_latest_date(),
     )

@@ -2,7 +2,7 @@
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from mkroot.beneath import FILE, LOOK, Level, Root, Target
@@ -31,6 +31,11 @@ class Directory:
         place = bisect_left(self.keys, name)
         found = place < len(self.keys) and self.keys[place] == name
         return found and name not in self.directories
+
+    def leave_out(self, names: Collection[bytes]) -> None:
+        """Forget these files, before the walk comes to them: they are no URLs of their own."""
+        if names:
+            self.keys[:] = [key for key in self.keys if key not in names]
 
     def children(self) -> Iterator[tuple[bytes, bool]]:
         """Yield each child's name and whether it is a directory."""

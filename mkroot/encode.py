@@ -6,7 +6,7 @@ the same bytes as long as the libraries have the same versions: `versions` tells
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Final
@@ -73,11 +73,15 @@ class Encoder:
         self._codings = codings
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "encoder")
 
-    def submit(self, content: bytes) -> dict[str, Future[bytes]]:
-        """Begin to encode a body of at most MAX_BYTES; returns the copies to come by coding."""
+    def submit(self, content: bytes, without: Container[str] = ()) -> dict[str, Future[bytes]]:
+        """Begin to encode a body of at most MAX_BYTES; returns the copies to come by coding.
+
+        None is made in a coding of `without`.
+        """
         if len(content) < MIN_BYTES:
             return {}
-        return {name: self._pool.submit(CODINGS[name], content) for name in self._codings}
+        wanted = [name for name in self._codings if name not in without]
+        return {name: self._pool.submit(CODINGS[name], content) for name in wanted}
 
     def close(self) -> None:
         """Begin nothing more, and wait for what has begun."""

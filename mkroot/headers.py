@@ -21,9 +21,9 @@ class HeadBlock:
 
 
 def _head_block(
-    media_type: bytes, validators: bytes, further_fields: bytes, length: int
+    media_type: bytes, validators: bytes, further_fields: bytes, length: int, coding: bytes = b""
 ) -> HeadBlock:
-    common = validators + b"Content-Type: " + media_type + b"\r\n" + further_fields
+    common = validators + coding + b"Content-Type: " + media_type + b"\r\n" + further_fields
     block = common + b"Content-Length: %d\r\n\r\n" % length
     return HeadBlock(media_type, block, len(validators), len(common))
 
@@ -45,9 +45,8 @@ def content_head(
     if vary:
         validators += b"Vary: " + b", ".join(vary) + b"\r\n"
     fields = b"Accept-Ranges: bytes\r\n" + _NOSNIFF + extra
-    if coding != IDENTITY:
-        fields = b"Content-Encoding: " + coding.encode("ascii") + b"\r\n" + fields
-    return _head_block(media_type, validators, fields, length)
+    coded = b"" if coding == IDENTITY else b"Content-Encoding: %b\r\n" % coding.encode("ascii")
+    return _head_block(media_type, validators, fields, length, coded)
 
 
 def status_head(media_type: bytes, length: int, *, extra: bytes = b"") -> HeadBlock:

@@ -16,6 +16,7 @@ from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 from mkroot.beneath import Root, Trail
 from mkroot.disk import buffered
+from mkroot.encoded import EncodedRules, rules_of
 from mkroot.errors import BuildError, show
 from mkroot.verify import read_meta
 
@@ -105,13 +106,16 @@ class Extraction:
         """Write nothing yet; the directory has to be missing or empty."""
         self._webroot = webroot
         self._directory = directory
+        self._encoded = EncodedRules()
         self.files = 0
 
     def run(self) -> None:
         """Extract every file; raises WebrootError, OSError, BuildError and FileExistsError.
 
-        Directories' index pages are files of their own too, so `/dir/` becomes a directory only.
+        Directories' index pages are files of their own too, so `/dir/` becomes a directory only. A
+        file that was in a coding is extracted in it; copies of files are not.
         """
+        self._encoded = rules_of(read_meta(self._webroot))
         try:
             self._directory.mkdir(parents=True)
             made = True
@@ -147,8 +151,14 @@ class Extraction:
         fd = os.open(name, flags, 0o666, dir_fd=directory)
         shown = show(resource.path)
         with buffered(fd, shown, os.fspath(self._directory)) as file:
-            for chunk in _body(self._webroot, resource.variants[0], shown):
+            for chunk in _body(self._webroot, self._source_of(resource), shown):
                 file.write(chunk)
+
+    def _source_of(self, resource: Resource) -> Variant:
+        """Return the variant that has the bytes that the file had."""
+        coding = self._encoded.maybe_coding(resource.path[1:])
+        coded = [v for v in resource.variants if coding and v.coding == coding.name]
+        return coded[0] if coded else resource.variants[0]
 
 
 def _enter(trail: Trail, current: bytes, path: bytes) -> bytes:

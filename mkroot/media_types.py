@@ -105,7 +105,7 @@ class MediaTypes:
         self._kinds, self._by_essence = _read_table()
         self._well_known = _read_well_known(self._by_essence)
         self._overrides = [
-            (_compile_glob(glob, value), _parse_type(glob, value, self._by_essence))
+            (compile_glob(glob, value), _parse_type(glob, value, self._by_essence))
             for glob, value in reversed(overrides)
         ]
         self._libmagic: Libmagic | None = None
@@ -158,6 +158,10 @@ class MediaTypes:
         if self._libmagic is None:
             self._libmagic = Libmagic()
         return self._libmagic
+
+    def is_overridden(self, path: bytes) -> bool:
+        """Whether the operator has a type for a path."""
+        return self._override(path) is not None
 
     def _override(self, path: bytes) -> MediaType | None:
         """The operator's word on `path`."""
@@ -254,7 +258,7 @@ def _read_well_known(
         if line.startswith("#"):
             continue
         glob, essence, _source = line.split("\t")
-        rows.append((_compile_glob(glob, essence), _kind_of(essence, known)))
+        rows.append((compile_glob(glob, essence), _kind_of(essence, known)))
     return rows
 
 
@@ -295,8 +299,11 @@ _GLOB_PARTS = re.compile(rb"\*\*/|\*\*|\*|\?|[^*?]+")
 _WILDCARDS = {b"**/": rb"(?:.*/)?", b"**": rb".*", b"*": rb"[^/]*", b"?": rb"[^/]"}
 
 
-def _compile_glob(glob: str, value: str) -> Callable[[bytes], object]:
-    """A predicate over paths; see MediaTypes for the language. ValueError when `glob` is empty."""
+def compile_glob(glob: str, value: str) -> Callable[[bytes], object]:
+    """A predicate over paths; see MediaTypes for the language. ValueError when `glob` is empty.
+
+    `value` is what the glob stands for, for the message.
+    """
     if not glob:
         raise ValueError(f"type for {glob!r}: {value!r} has an empty pattern, nothing would match")
     anchored = b"/" in (pattern := os.fsencode(glob))

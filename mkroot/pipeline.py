@@ -15,7 +15,8 @@ from itertools import chain
 from typing import Final, Protocol
 
 from ashttpd.webroot.resource import IDENTITY
-from mkroot.encode import MAX_BYTES, Encoder, is_worth_it
+from mkroot.encode import CODINGS, MAX_BYTES, Encoder, is_worth_it
+from mkroot.encoded import GivenCopy
 from mkroot.headers import HeadBlock
 from mkroot.spill import Copy
 from mkroot.writer import Stored, Writer
@@ -42,6 +43,8 @@ class Draft:
     make_head: MakeHead
     copies: Mapping[str, Future[bytes]]
     known_copies: Sequence[Copy] = ()
+    # Copies that the tree has, by coding. They are kept whatever they save: somebody made them.
+    given: Mapping[str, bytes] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
 
     def store(self, writer: Writer) -> list[Stored]:
@@ -49,18 +52,21 @@ class Draft:
         if not self.stored:
             self.stored = self._store(writer)
             # Whoever refers to the draft has no use for them any more.
-            self.content, self.copies = b"", {}
+            self.content, self.copies, self.given = b"", {}, {}
         return self.stored
 
     def _store(self, writer: Writer) -> list[Stored]:
-        copies = {coding: copy.result() for coding, copy in self.copies.items()}
-        kept = {c: copy for c, copy in copies.items() if is_worth_it(len(self.content), len(copy))}
+        made = {coding: copy.result() for coding, copy in self.copies.items()}
+        worth = {c: copy for c, copy in made.items() if is_worth_it(len(self.content), len(copy))}
+        found = {**worth, **self.given}
+        kept = {coding: found[coding] for coding in CODINGS if coding in found}
         head = partial(self.make_head, negotiated=bool(kept or self.known_copies))
         body = writer.store([self.content], partial(head, coding=IDENTITY))
         stored = [body]
         for coding, copy in kept.items():
             stored.append(writer.store([copy], partial(head, coding=coding), coding))
-        if kept:
+        # What is remembered is for every equal body, also for one that has no copy in the tree.
+        if kept and not self.given:
             writer.remember_copies(
                 body.digest,
                 [Copy(c, s.digest, s.length) for c, s in zip(kept, stored[1:], strict=True)],
@@ -92,18 +98,27 @@ class Pipeline:
         self._drafts: list[Draft] = []
 
     def draft(
-        self, chunks: Iterable[bytes], may_compress: Callable[[], bool], make_head: MakeHead
+        self,
+        chunks: Iterable[bytes],
+        may_compress: Callable[[], bool],
+        make_head: MakeHead,
+        given: Callable[[], Sequence[GivenCopy]] = tuple,
     ) -> Draft:
         """Take a body, all of it, for the next record that is added.
 
-        `may_compress` is asked when all chunks were taken, or more than a mebibyte.
+        `may_compress` is asked when all chunks were taken, or more than a mebibyte. `given` tells
+        then which copies of the body the tree has; they are read at once.
         """
-        draft = self._draft(chunks, may_compress, make_head)
+        draft = self._draft(chunks, may_compress, make_head, given)
         self._drafts.append(draft)
         return draft
 
     def _draft(
-        self, chunks: Iterable[bytes], may_compress: Callable[[], bool], make_head: MakeHead
+        self,
+        chunks: Iterable[bytes],
+        may_compress: Callable[[], bool],
+        make_head: MakeHead,
+        given: Callable[[], Sequence[GivenCopy]],
     ) -> Draft:
         iterator = iter(chunks)
         taken: list[bytes] = []
@@ -115,17 +130,33 @@ class Pipeline:
             if size > most == STREAM_BYTES and may_compress():
                 most = MAX_BYTES
             if size > most:
-                self.flush()
-                head = partial(make_head, coding=IDENTITY, negotiated=False)
-                stored = self._writer.store(chain(taken, iterator), head)
-                return Draft(b"", make_head, {}, stored=[stored])
+                return self._stream(chain(taken, iterator), make_head, given)
         content = b"".join(taken)
+        copies = {copy.coding: b"".join(copy.chunks()) for copy in given()}
         if not may_compress():
-            return Draft(content, make_head, {})
+            return Draft(content, make_head, {}, given=copies)
+        if copies:
+            return Draft(content, make_head, self._encoder.submit(content, copies), given=copies)
         known_copies = self._writer.find_copies(sha256(content).digest())
         if known_copies:
             return Draft(content, make_head, {}, known_copies)
         return Draft(content, make_head, self._encoder.submit(content))
+
+    def _stream(
+        self,
+        chunks: Iterable[bytes],
+        make_head: MakeHead,
+        find_given: Callable[[], Sequence[GivenCopy]],
+    ) -> Draft:
+        """Write a large body into the file at once, and the copies that the tree has of it."""
+        self.flush()
+        given = find_given()
+        head = partial(make_head, negotiated=bool(given))
+        stored = [self._writer.store(chunks, partial(head, coding=IDENTITY))]
+        for copy in given:
+            coded_head = partial(head, coding=copy.coding)
+            stored.append(self._writer.store(copy.chunks(), coded_head, copy.coding))
+        return Draft(b"", make_head, {}, stored=stored)
 
     def add(
         self,

@@ -43,6 +43,10 @@ class Remarks:
             "with gzip inside, under a name that says otherwise, served as it stands "
             "(--encoded 'GLOB=gzip' serves what is inside)"
         )
+        self._copies = _Sum(
+            "that are compressed copies of files beside them, and no URLs of their own "
+            "(--precompressed serve makes them such)"
+        )
         self._pages = _Sum(
             "with an HTML page inside, served as another type, since its name does not say HTML "
             "(--type 'GLOB=text/html; charset=utf-8' makes a page of it)"
@@ -59,7 +63,11 @@ class Remarks:
         if warning is not None:
             self._warn(warning)
 
+    def found_copy(self, path: bytes) -> None:
+        """Note that a file is a copy of another."""
+        self._copies.add(path)
+
     def sums(self) -> Iterator[str]:
         """Yield a sentence for each kind of which there were files."""
-        for kind in (self._gzip, self._pages):
+        for kind in (self._copies, self._gzip, self._pages):
             yield from kind.lines()

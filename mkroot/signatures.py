@@ -7,6 +7,7 @@ page downloaded as a font: the type follows the suffix all the same, and the bui
 import re
 from collections.abc import Callable, Mapping
 from re import Match
+from typing import Final
 
 from mkroot.media_types import MediaType
 from mkroot.sniff import looks_like_page, looks_like_text
@@ -64,7 +65,7 @@ _PRESCAN_BYTES = 1024
 _SHOWN_BYTES = 8
 
 
-_GZIP = b"\x1f\x8b\x08"  # RFC 1952 section 2.3.1, with the one method there is
+GZIP: Final = b"\x1f\x8b\x08"  # RFC 1952 section 2.3.1, with the one method there is
 # Types whose files are gzip inside by definition.
 _GZIP_INSIDE = frozenset(
     {"application/gzip", "application/x-gnumeric", "application/x-ms-wmz", "application/x-compress"}
@@ -78,7 +79,7 @@ def is_unlabelled_gzip(head: bytes, media: MediaType) -> bool:
     Bytes of which nothing is known may be anything, so application/octet-stream is none.
     """
     known = media.essence in _GZIP_INSIDE or media.essence == "application/octet-stream"
-    return head.startswith(_GZIP) and not known
+    return head.startswith(GZIP) and not known
 
 
 def is_hidden_page(head: bytes, media: MediaType) -> bool:

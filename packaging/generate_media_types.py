@@ -117,7 +117,6 @@ CHOICES: Mapping[str, str] = {
     "vsto": "application/x-ms-vsto",
     # Compressed files are served as what they are: the suffix is no Content-Encoding.
     "br": BINARY,  # brotli has no signature and no type
-    "svgz": "application/gzip",
     "tbz": "application/x-bzip2",
     "tbz2": "application/x-bzip2",
     "tgz": "application/gzip",
@@ -140,7 +139,6 @@ REASONS: Mapping[str, str] = {
     "flac": "RFC 9639 section 10.1 registers audio/flac",
     "manifest": "ClickOnce installs by this type; a cache manifest is told by its first line",
     "mml": "registered by MathML 3.0 section 6.2.3; text/mathml never was",
-    "svgz": "the suffix is no Content-Encoding",
     "pls": "players open playlists by this type; a lexicon (PLS) is told by its being XML",
     "vcf": "RFC 6350 section 10.1 registers text/vcard",
     "yaml": "RFC 9512 section 2.1 registers application/yaml",

@@ -13,6 +13,7 @@ import pytest
 
 from mkroot.build import Options, Progress, build
 from mkroot.content import Content
+from mkroot.encoded import EncodedRules
 from mkroot.errors import BuildError
 from mkroot.media_types import MediaTypes
 from mkroot.remarks import Remarks
@@ -71,7 +72,9 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_names_it(
     # Long ago, so that a coarse clock of the file system cannot hide the change.
     os.utime(file, (1, 1))
     with opened_directory(source) as directory:
-        content = Content(directory, b"file", MediaTypes(()), Remarks(lambda _warning: None))
+        content = Content(
+            directory, b"file", MediaTypes(()), Remarks(lambda _warning: None), EncodedRules()
+        )
         chunks = content.chunks()
         next(chunks)
         if change == "grows":
@@ -92,7 +95,9 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_names_it(
 def test_a_file_that_never_stops_growing_is_given_up(source: Path) -> None:
     plant(source, {b"log": b"x" * 100})
     with opened_directory(source) as directory:
-        content = Content(directory, b"log", MediaTypes(()), Remarks(lambda _warning: None))
+        content = Content(
+            directory, b"log", MediaTypes(()), Remarks(lambda _warning: None), EncodedRules()
+        )
         taken = 0
 
         def follow() -> None:

@@ -82,7 +82,7 @@ FILES = [
     ("note.xz", "application/x-xz", "application/x-xz"),
     ("note.zip", "application/zip", "application/zip"),
     ("note.zst", "application/zstd", "application/zstd"),
-    ("page.svgz", "application/gzip", "application/gzip"),
+    ("page.svgz", "image/svg+xml", "application/gzip"),
     ("sheet.xlsx", f"{OPEN_XML}.spreadsheetml.sheet", f"{OPEN_XML}.spreadsheetml.sheet"),
     ("spin.apng", "image/apng", "image/png"),
     ("tiny.sqlite", "application/vnd.sqlite3", "application/vnd.sqlite3"),
