@@ -1,5 +1,6 @@
 """One connection: order, persistence, deadlines and ends, for any bytes in any division."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -425,3 +426,15 @@ class Peer(RuleBasedStateMachine):
 
 
 TestPeer = Peer.TestCase
+
+
+def test_a_head_that_comes_in_small_pieces_takes_its_size_and_not_that_of_its_pieces() -> None:
+    connection, _source = connect(make_scan(Limits()))
+    connection.feed(b"GET / HTTP/1.1\r\nHost: a\r\nX: ", NOW)
+    tracemalloc.start()
+    try:
+        for number in range(8_000):
+            assert connection.feed(bytes((97 + number % 2, 98)), NOW) is Want.READ
+        assert tracemalloc.get_traced_memory()[0] < 32_000
+    finally:
+        tracemalloc.stop()

@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 
 from ashttpd.engine import UnusableError
 from ashttpd.http.limits import Limits
+from ashttpd.http.plan import Cursor
+from ashttpd.http.scan import make_scan
+from ashttpd.uring.client import Client as UringClient
 from ashttpd.uring.engine import UringEngine
 from ashttpd.vhosts.watch import Watch
+from fuzz.fakes import connect, echo
 from tests.pagecache import forget
 from tests.servers import Client, eventually, put, request, skip_for_lack
 
@@ -106,7 +111,7 @@ def test_who_asks_for_more_than_it_takes_is_not_listened_to(
         (waiting,) = engine.loop.clients.values()
         assert waiting.deaf
         # It may have sent a socket's buffer full before that was known.
-        assert waiting.waiting_bytes < 8 << 20
+        assert len(waiting.waiting) < 8 << 20
 
 
 @pytest.fixture
@@ -118,6 +123,23 @@ def cold_site(site_webroot: Path, tmp_path: Path) -> Iterator[tuple[int, Callabl
     put(vhosts, "site.example", webroot)
     with serving_here(vhosts) as (_engine, port):
         yield port, lambda: forget(webroot)
+
+
+def test_what_waits_behind_an_answer_takes_its_size_and_not_that_of_its_pieces(
+    engine_and_port: tuple[UringEngine, int],
+) -> None:
+    engine, _port = engine_and_port
+    connection, _source = connect(make_scan(Limits()))
+    # One that is deaf already, so that nothing is asked of the ring.
+    client = UringClient(-1, connection, cursor=Cursor(echo(b"1k-GET /\nHa\n")), deaf=True)
+    pieces = [bytes((60 + number % 2, 61)) for number in range(30_000)]
+    tracemalloc.start()
+    try:
+        while pieces:
+            engine.loop._heard(client, pieces.pop())
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_cold_is_answered_as_what_is_hot(

@@ -119,7 +119,6 @@ class Connection:
         "_looked",
         "_offset",
         "_partial",
-        "_partial_size",
         "_source",
         "deadline",
         "plan",
@@ -135,8 +134,8 @@ class Connection:
         self._limits = limits
         self._inbox = b""
         self._offset = self._head_start = 0
-        self._partial: list[bytes] | None = None
-        self._partial_size = 0
+        # One buffer, and not the pieces in which it comes: a small object takes 34 bytes and more.
+        self._partial: bytearray | None = None
         # Of a request whose body is being skipped: the body, the head, its key without the body.
         self._body: Body | None = None
         self._head = self._key = b""
@@ -197,11 +196,10 @@ class Connection:
         reached: the work stays linear for a peer that sends byte by byte.
         """
         assert self._partial is not None
-        self._partial.append(data)
-        self._partial_size += len(data)
-        if b"\n" not in data and self._partial_size < self._limits.head_bytes:
+        self._partial += data
+        if b"\n" not in data and len(self._partial) < self._limits.head_bytes:
             return Want.READ
-        self._inbox = b"".join(self._partial)
+        self._inbox = bytes(self._partial)
         self._offset = 0
         self._partial = None
         return self._next(now)
@@ -272,8 +270,7 @@ class Connection:
         part = self._inbox[self._offset :]
         self._inbox = b""
         self._offset = self._head_start = 0
-        self._partial = [part]
-        self._partial_size = len(part)
+        self._partial = bytearray(part)
         if self.state is State.IDLE:
             self.deadline = now.monotonic + self._limits.head_seconds
         self.state = TRANSITIONS[self.state][Event.PART]

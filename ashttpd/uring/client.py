@@ -30,9 +30,8 @@ class Client:
     cursor: Cursor | None = None
     # While the answer waits for a disk.
     late: Late | None = None
-    # What came while a plan was being sent, for behind it.
-    waiting: list[bytes] = field(default_factory=list)
-    waiting_bytes: int = 0
+    # What came while a plan was being sent, for behind it: one buffer, whatever its pieces were.
+    waiting: bytearray = field(default_factory=bytearray)
     # Whether it is not listened to, since it asks for more than it takes.
     deaf: bool = False
     # Whether the peer has shut its side down.

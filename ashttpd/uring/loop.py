@@ -298,9 +298,8 @@ class Loop:
         if client.cursor is None:
             self._follow(client, client.connection.feed(data, self._now))
             return
-        client.waiting.append(data)
-        client.waiting_bytes += len(data)
-        if client.waiting_bytes > MAX_WAITING_BYTES and not client.deaf:
+        client.waiting += data
+        if len(client.waiting) > MAX_WAITING_BYTES and not client.deaf:
             client.deaf = True
             self.ring.deafen(client.fd)
 
@@ -334,9 +333,8 @@ class Loop:
                 return
             if not client.waiting:
                 break
-            data = b"".join(client.waiting)
-            client.waiting.clear()
-            client.waiting_bytes = 0
+            data = bytes(client.waiting)
+            client.waiting = bytearray()
             step = client.connection.feed(data, self._now)
         if client.ended:
             self._give_up(client)
