@@ -103,7 +103,7 @@ class MediaTypes:
         The last match wins. Raises ValueError for an empty GLOB or a TYPE that is no media type.
         """
         self._kinds, self._by_essence = _read_table()
-        self._well_known = _read_well_known(self._by_essence)
+        self._well_known, self._root_names = _read_well_known(self._by_essence)
         self._overrides = [
             (compile_glob(glob, value), _parse_type(glob, value, self._by_essence))
             for glob, value in reversed(overrides)
@@ -172,7 +172,9 @@ class MediaTypes:
 
     def _well_known_kind(self, path: bytes) -> _Kind | None:
         """What a name at a fixed place of the site says (RFC 8615)."""
-        if path.startswith(_WELL_KNOWN_DIRECTORY) or b"/" not in path:
+        if b"/" not in path:
+            return self._root_names.get(path)
+        if path.startswith(_WELL_KNOWN_DIRECTORY):
             for matches, kind in self._well_known:
                 if matches(path):
                     return kind
@@ -251,15 +253,20 @@ def _read_table() -> tuple[dict[bytes, _Kind], dict[str, _Kind]]:
 
 def _read_well_known(
     known: Mapping[str, _Kind],
-) -> list[tuple[Callable[[bytes], object], _Kind]]:
-    """The shipped types of well-known names, as predicates over paths."""
+) -> tuple[list[tuple[Callable[[bytes], object], _Kind]], dict[bytes, _Kind]]:
+    """The shipped types of well-known names: predicates over paths, and names at the root."""
     rows = []
+    names = {}
     for line in WELL_KNOWN.read_text("ascii").splitlines():
         if line.startswith("#"):
             continue
         glob, essence, _source = line.split("\t")
-        rows.append((compile_glob(glob, essence), _kind_of(essence, known)))
-    return rows
+        kind = _kind_of(essence, known)
+        if glob.startswith("/"):
+            names[glob[1:].encode()] = kind
+        else:
+            rows.append((compile_glob(glob, essence), kind))
+    return rows, names
 
 
 def _kind_of(essence: str, known: Mapping[str, _Kind]) -> _Kind:
