@@ -100,6 +100,17 @@ def _without_waiting(fd: int) -> int | None:
         return None
 
 
+def _append(fd: int) -> None:
+    """Have what is written to a regular file go to its end.
+
+    The file may be open another time, for the other log (`2>log`, --access-log /dev/stderr), and
+    what logrotate has truncated (copytruncate) would begin with a hole.
+    """
+    with suppress(OSError):
+        if S_ISREG(os.fstat(fd).st_mode):
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+
+
 def _has_room(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
@@ -121,6 +132,7 @@ class LogFile:
         # Whether the descriptor is not ours to close.
         self._is_borrowed = False
         if not isinstance(place, Path):
+            _append(place)
             own = _without_waiting(place)
             self._waits = self._is_borrowed = own is None
             self.fd = place if own is None else own

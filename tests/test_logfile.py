@@ -103,3 +103,21 @@ def test_a_descriptor_that_is_not_open_for_writing_is_told() -> None:
         LogFile(reader).open()
     os.close(reader)
     os.close(writer)
+
+
+def test_two_logs_in_one_file_do_not_overwrite_each_other_and_a_truncated_one_has_no_hole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log"
+    given = os.open(path, os.O_WRONLY | os.O_CREAT)
+    one, other = LogFile(given), LogFile(path)
+    other.open()
+    for number in range(3):
+        one.write(b"one %d\n" % number)
+        other.write(b"other %d\n" % number)
+    assert path.read_text() == "".join(f"one {n}\nother {n}\n" for n in range(3))
+    os.truncate(path, 0)
+    one.write(b"after\n")
+    assert path.read_bytes() == b"after\n"
+    other.close()
+    os.close(given)
