@@ -6,6 +6,7 @@ with an engine less. With ASHTTPD_REQUIRE_EXTENSIONS=1 in the environment it is 
 """
 
 import os
+import struct
 import sys
 
 from setuptools import Extension, setup
@@ -31,6 +32,21 @@ ashttpd: `packaging/system-packages build` installs them or names the packages; 
 """
 
 
+NEEDED_BITS = 64
+
+
+def refuse_narrow(bits: int) -> None:
+    """Raise SystemExit unless Python, and with it what is built for it, has pointers of 64 bits.
+
+    The extensions hand addresses, sizes and offsets of files over as 64 bits, and maps of large
+    files would not fit in less.
+    """
+    if bits != NEEDED_BITS:
+        raise SystemExit(
+            f"ashttpd: this Python is of {bits} bits, and ashttpd takes one of {NEEDED_BITS}"
+        )
+
+
 class BuildExtensions(build_ext):
     """Builds what can be built; says what could not be, why, and what to do about it."""
 
@@ -51,4 +67,6 @@ class BuildExtensions(build_ext):
             sys.stderr.write(message)
 
 
-setup(cffi_modules=BUILDERS, cmdclass={"build_ext": BuildExtensions})
+if __name__ == "__main__":
+    refuse_narrow(8 * struct.calcsize("P"))
+    setup(cffi_modules=BUILDERS, cmdclass={"build_ext": BuildExtensions})

@@ -8,7 +8,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
+
+/* Addresses, sizes and offsets go to Python and back in 64 bits; setup.py says the same in words. */
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8 && sizeof(off_t) == 8,
+               "ashttpd takes a system of 64 bits");
 
 enum {
     /* Most keys are half as long. */

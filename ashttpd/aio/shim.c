@@ -13,7 +13,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <unistd.h>
+
+/* Addresses, sizes and offsets go to Python and back in 64 bits; setup.py says the same in words. */
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8 && sizeof(off_t) == 8,
+               "ashttpd takes a system of 64 bits");
 
 enum { MAX_EVENTS = 64, NUMBERS_PER_READ = 5 };
 
