@@ -215,12 +215,15 @@ def test_what_takes_long_is_told_once_and_so_is_its_end(
     assert caplog.text.count("a.example: opening its file took") == 1
 
 
-def test_a_check_goes_on_without_what_hangs(place: Place, watch: Watch, hang: Hang) -> None:
+def test_a_check_goes_on_without_what_hangs_and_says_so(
+    place: Place, watch: Watch, hang: Hang, caplog: pytest.LogCaptureFixture
+) -> None:
     hang.names = {"a.example-one"}
     place.link("a.example", "one")
     place.link("b.example", "one")
     assert watch.check(0.1) is True
     assert (text_of(watch), text_of(watch, "b.example")) == ("404", "one")
+    assert "going on while the files of 1 sites are still being opened" in caplog.text
     assert watch.check(is_over=lambda: True) is False
 
 

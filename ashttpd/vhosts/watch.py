@@ -86,10 +86,13 @@ class Watch:
                 since = time.monotonic()
             else:
                 self._help_along()
+        late = sum(map(_is_busy, self._entries.values()))
+        if late:
+            log.warning("going on while the files of %d sites are still being opened", late)
         return self.take()
 
     def _is_busy(self) -> bool:
-        return any(entry.look or entry.opening for entry in self._entries.values())
+        return any(map(_is_busy, self._entries.values()))
 
     def look(self) -> None:
         """Have a look taken at every name of the directory and at what it leads to."""
@@ -204,3 +207,7 @@ class Watch:
         """Tell of no change from now on; for any thread."""
         with self._telling:
             self.on_change = lambda: None
+
+
+def _is_busy(entry: Entry) -> bool:
+    return entry.look is not None or entry.opening is not None
