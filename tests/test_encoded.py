@@ -23,6 +23,12 @@ SCRIPT = b"".join(b"console.log(%d);\n" % number for number in range(400))
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg">' + b'<rect width="9"/>' * 50 + b"</svg>"
 # A copy that is not the one that a build makes.
 GIVEN = gzip.compress(SCRIPT, 1, mtime=0)
+
+
+def packed(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
 TILE = random.Random(2).randbytes(10_000)
 ENCODED = Options(encoded=(("*.gz", "gzip"), ("*.br", "br"), ("*.pbf", "gzip"), ("*.zst", "zstd")))
 
@@ -135,7 +141,7 @@ def test_a_type_of_the_operator_wins_over_the_inner_name(tmp_path: Path, output:
 def test_what_does_not_compress_has_the_given_copy_and_no_other(
     tmp_path: Path, output: Path
 ) -> None:
-    given = gzip.compress(TILE, mtime=0)
+    given = packed(TILE)
     options = Options(encoded=(("*.data.gz", "gzip"),))
     built(tmp_path, output, {b"x.data.gz": given}, options)
     media_type = "application/octet-stream"
@@ -166,9 +172,10 @@ def test_a_body_of_any_size_is_unpacked_in_bounded_memory(
         ("a.js.gz", GIVEN + GIVEN, "no gzip: there are bytes behind its end"),
         ("a.js.br", GIVEN, "no br: "),
         ("a.js.zst", GIVEN, "no zstd: "),
-        ("a.js.gz", gzip.compress(bytes(20 << 20)), "more than 200 times as much"),
-        ("logo.svgz", gzip.compress(SVG)[:-5], "no gzip: it ends too early"),
+        ("a.js.gz", packed(bytes(20 << 20)), "more than 200 times as much"),
+        ("logo.svgz", packed(SVG)[:-5], "no gzip: it ends too early"),
     ],
+    ids=["text", "cut", "twice", "br", "zstd", "bomb", "svgz"],
 )
 def test_what_is_not_in_the_coding_ends_the_build_with_name_reason_and_way_out(
     tmp_path: Path, output: Path, name: str, content: bytes, reason: str
@@ -188,7 +195,7 @@ def test_what_is_not_in_the_coding_ends_the_build_with_name_reason_and_way_out(
 
 
 def test_svgz_is_unpacked_and_an_image(tmp_path: Path, output: Path) -> None:
-    given = gzip.compress(SVG, mtime=0)
+    given = packed(SVG)
     assert built(tmp_path, output, {b"logo.svgz": given}) == []
     variants = variants_of(output, b"/logo.svgz")
     assert {media_type for media_type, _ in variants.values()} == {"image/svg+xml"}
@@ -266,15 +273,16 @@ def test_an_index_page_and_a_listing_know_the_copies(tmp_path: Path, output: Pat
 @pytest.mark.parametrize(
     ("copy", "reason"),
     [
-        (gzip.compress(SCRIPT[:-1]), "it unpacks to something else"),
-        (gzip.compress(SCRIPT + b"\n"), "it unpacks to something else"),
-        (gzip.compress(SCRIPT.replace(b"7", b"8")), "it unpacks to something else"),
-        (gzip.compress(bytes(64 << 20)), "it unpacks to something else"),
+        (packed(SCRIPT[:-1]), "it unpacks to something else"),
+        (packed(SCRIPT + b"\n"), "it unpacks to something else"),
+        (packed(SCRIPT.replace(b"7", b"8")), "it unpacks to something else"),
+        (packed(bytes(64 << 20)), "it unpacks to something else"),
         (GIVEN[:-5], "no gzip: it ends too early"),
         (GIVEN + GIVEN, "no gzip: there are bytes behind its end"),
         (b"no gzip", "no gzip: "),
         (b"", "no gzip: "),
     ],
+    ids=["shorter", "longer", "other", "bomb", "cut", "twice", "text", "empty"],
 )
 def test_a_stale_copy_is_a_file_of_its_own_and_is_said(
     tmp_path: Path, output: Path, copy: bytes, reason: str
@@ -289,8 +297,8 @@ def test_a_stale_copy_is_a_file_of_its_own_and_is_said(
 
 def test_what_is_read_at_random_places_has_no_copy_beside_it(tmp_path: Path, output: Path) -> None:
     database = b"SQLite format 3\0" + bytes(9000)
-    tree: Tree = {b"a.db": database, b"a.db.gz": gzip.compress(database), b"b.tar": TILE}
-    assert built(tmp_path, output, {**tree, b"b.tar.gz": gzip.compress(TILE)}) == []
+    tree: Tree = {b"a.db": database, b"a.db.gz": packed(database), b"b.tar": TILE}
+    assert built(tmp_path, output, {**tree, b"b.tar.gz": packed(TILE)}) == []
     for path in (b"/a.db", b"/a.db.gz", b"/b.tar", b"/b.tar.gz"):
         assert list(variants_of(output, path)) == ["identity"]
 
@@ -340,9 +348,9 @@ def test_what_is_extracted_is_in_the_coding_it_was_in_and_builds_the_same_site(
 ) -> None:
     tree: Tree = {
         b"x.js.gz": GIVEN,
-        b"logo.svgz": gzip.compress(SVG, mtime=0),
+        b"logo.svgz": packed(SVG),
         b"plain.txt": b"text\n" * 200,
-        b"tiles": {b"0.pbf": gzip.compress(TILE, mtime=0)},
+        b"tiles": {b"0.pbf": packed(TILE)},
     }
     built(tmp_path, output, tree, ENCODED)
     with opened(output) as webroot:
