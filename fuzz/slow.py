@@ -196,6 +196,18 @@ def find_match(if_none_match: bytes, tags: list[bytes]) -> bytes | None:
     return None
 
 
+def accepts(accept_encoding: dict[str, int], coding: str) -> bool:
+    """Whether a field with these weights accepts a coding (RFC 9110 section 12.5.3).
+
+    Empty is no field, or one without a value: of a client that need not know any coding.
+    """
+    if coding in accept_encoding:
+        return accept_encoding[coding] > 0
+    if "*" in accept_encoding:
+        return accept_encoding["*"] > 0
+    return coding == "identity"
+
+
 def remove_dot_segments(path: bytes) -> bytes:
     """RFC 3986 section 5.2.4, letter by letter."""
     buffer, output = path, b""
