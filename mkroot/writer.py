@@ -355,7 +355,7 @@ def _checked(head: HeadBlock) -> HeadBlock:
     """Return a head that a webroot can hold; raises BuildError for another."""
     shown = show(head.media_type[:100])
     if not is_media_type(head.media_type):
-        raise BuildError(f"{shown}: no media type, or one with what is not printable ASCII")
+        raise BuildError(f"{shown}: a media type with what is not printable ASCII, or none at all")
     if len(head.block) > HEAD_ROOM_BYTES:
         raise BuildError(
             f"{shown}: a media type that makes a head of {len(head.block)} bytes, "

@@ -39,10 +39,6 @@ ACCEPTED = [
     (stored.PARAMETER, [b";", b"; ", b";a=b", b"; charset=utf-8 ", b';a="b\\";"', b';a=""']),
     (stored.CODING, [b"a", b"x-gzip", b"aes128gcm", b"0"]),
     (
-        stored.NO_URI,
-        [b" ", b"\0", b"\r", b"\n", b"\x7f", b"\xff", b'"', b"<", b"\\", b"^", b"`", b"%"],
-    ),
-    (
         authority.AUTHORITY,
         [
             *(
@@ -60,6 +56,7 @@ ACCEPTED = [
             *(b"[1:2:3:4:5:6:255.249.199.99]", b"[1::0.0.0.0]", b"[v1.a]:1", b"[Vf.:~!]"),
         ],
     ),
+    (stored.BROKEN_ESCAPE, [b"%"]),
     (scan._LENGTH, [b"0", b"9" * 18]),
     (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
     (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
@@ -182,7 +179,6 @@ REJECTED = [
         [b"", b"a=b", b";a", b";=b", b';a="', b";a=b;", b";a=b\n", b";a=\t", b';a="\t"'],
     ),
     (stored.CODING, [b"", b"A", b"-", b"a/b", b"a b", b"a\n", b"*", b"gzip, br"]),
-    (stored.NO_URI, [b"", b"a", b"%41", b"/", b"?", b"#", b":", b"@", b"[", b"]", b"~", b"aa"]),
     (
         authority.AUTHORITY,
         [
@@ -228,6 +224,7 @@ REJECTED = [
             *(b"[vg.a]", b"[v1.a%41]", b"[v1.[]", b"[1v.a]"),
         ],
     ),
+    (stored.BROKEN_ESCAPE, [b"", b"a", b"%4", b"%41", b"%zz"]),
     (scan._LENGTH, [b"", b"+1", b"-1", b"1,1", b" 1", b"0x1", b"9" * 19, b"1\n", b"\xb2"]),
     (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
     (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
@@ -363,3 +360,37 @@ def test_a_possessive_loop_of_groups_is_seen() -> None:
 def test_no_pattern_has_a_possessive_loop_of_groups(pattern: re.Pattern[bytes]) -> None:
     # Python 3.11.2 lets such a loop keep what its last, failed round has taken.
     assert possessive_groups(parser.parse(pattern.pattern)) == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"/a%20b/", b"./x:y/", b"//[::1]:80/?a=b#c", b"%aF~!$&'()*+,;=@"]
+)
+def test_a_uri_reference_has_its_characters_and_whole_escapes(text: bytes) -> None:
+    assert stored.is_uri_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b" ", b"/\0", b"/\r", b"/\n", b"/\t", b"\x7f", b"\xff", b'"', b"<"),
+        *(b"\\", b"^", b"`", b"{", b"|", b"%", b"/%4", b"%4g", b"%%41", b"a%"),
+    ],
+)
+def test_what_is_no_uri_reference_is_told(text: bytes) -> None:
+    assert not stored.is_uri_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"text/html", b"text/html; charset=utf-8", b"a/b;c=d ;;", b'a/b; c="d;\\"e"; f=g', b"a/b; "],
+)
+def test_a_media_type_has_any_parameters(text: bytes) -> None:
+    assert stored.is_media_type(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"text", b"a/b c", b"a/b; c d", b"a/b;\tc=d", b"a/b; c=d e", b'a/b; c="d', b"a/b\r\n"],
+)
+def test_what_is_no_media_type_is_told(text: bytes) -> None:
+    assert not stored.is_media_type(text)

@@ -27,8 +27,17 @@ PARAMETER: Final = re.compile(rb"; *+(?:%b=(?:%b|%b))? *+" % (_TOKEN, _TOKEN, _Q
 # RFC 9110 section 8.4.1: content-coding, in lower case
 CODING: Final = re.compile(rb"[a-z0-9][a-z0-9\-]*+")
 
-# RFC 3986 section 2: what no URI reference holds. Searched for, since a Location may be long.
-NO_URI: Final = re.compile(rb"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]|%(?![0-9A-Fa-f]{2})")
+# RFC 3986 section 2: the characters of a URI reference, and what is no pct-encoded. A location may
+# have a MiB: leaving out characters takes 1 ms for that, a pattern of them 25 ms.
+_URI_CHARACTERS: Final = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%"
+)
+BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def is_uri_reference(text: bytes) -> bool:
+    """Tell whether a text has only what a URI reference may have (RFC 3986 section 4.1)."""
+    return not text.translate(None, _URI_CHARACTERS) and not BROKEN_ESCAPE.search(text)
 
 
 def is_media_type(text: bytes) -> bool:

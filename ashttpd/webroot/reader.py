@@ -21,7 +21,7 @@ from typing import Final
 
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
-from ashttpd.webroot.grammar import NO_URI
+from ashttpd.webroot.grammar import is_uri_reference
 from ashttpd.webroot.heads import check_head, check_selection
 from ashttpd.webroot.resource import Resource, Variant
 from ashttpd.webroot.rules import parse_rules
@@ -379,7 +379,7 @@ def _check_resource(resource: Resource) -> None:
         raise WebrootError(f"{shown!r} has the status {status} with {location[:100]!r}")
     if resource.modified is not None and not 0 <= resource.modified <= layout.MAX_MODIFIED:
         raise WebrootError(f"{shown!r} was modified {resource.modified} s after 1970")
-    if NO_URI.search(location):
+    if not is_uri_reference(location):
         raise WebrootError(f"the location of {shown!r} cannot be sent: {location[:100]!r}")
     if resource.keep_query and (not location or b"#" in location):
         raise WebrootError(f"{shown!r} keeps the query, and {location[:100]!r} has no place for it")
