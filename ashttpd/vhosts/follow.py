@@ -51,11 +51,12 @@ class Changes:
         self._complaint = ""
 
     def close(self) -> None:
-        """Close all descriptors; nothing may wait."""
+        """Close all descriptors; nothing may wait. Again is no harm."""
         self._drop()
         with self._closing:
-            self._is_closed = True
-            os.close(self._wakeup)
+            if not self._is_closed:
+                self._is_closed = True
+                os.close(self._wakeup)
 
     def wake(self) -> None:
         """End a wait; for any thread."""
@@ -75,12 +76,21 @@ class Changes:
             ready = {fd for fd, _ in waiting.poll(int(seconds * 1000))}
             if self._wakeup in ready:
                 os.eventfd_read(self._wakeup)
-            # The watch on a directory that was removed or unmounted says IGNORED: so look, too.
-            return self._inotify is not None and bool(list(self._inotify.read(timeout=0)))
+            return self._read()
         except OSError as error:
             self._give_up(error)
             time.sleep(min(seconds, CHECK_SECONDS))
             return True
+
+    def _read(self) -> bool:
+        """Return whether inotify tells of something; raises OSError."""
+        if self._inotify is None:
+            return False
+        events = list(self._inotify.read(timeout=0))
+        # The directory was removed or unmounted. The next one may get the same number.
+        if any(event.mask & flags.IGNORED for event in events):
+            self._drop()
+        return bool(events)
 
     def _aim(self) -> None:
         """Watch the directory that has the name now; raises OSError where inotify has no room."""
