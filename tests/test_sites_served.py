@@ -1,7 +1,9 @@
 """How changes of a vhosts directory become live on a running server."""
 
 import os
+import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -125,3 +127,33 @@ def test_a_thousand_sites_are_served_and_a_change_of_one_is_live_within_a_second
         start = time.monotonic()
         eventually(lambda: server.get("/", "site500.example").body == b"own")
         assert time.monotonic() - start < LIVE__SECONDS
+
+
+def test_new_bytes_under_the_old_size_and_times_never_have_the_old_tag(
+    place: Place, running: Server
+) -> None:
+    before = running.get("/large.bin", "a.example")
+    webroot = place.webroots / "a.example-one"
+    times = webroot.stat()
+    other = place.webroot("other", "two", 20 << 20).read_bytes()
+    assert len(other) == times.st_size
+    with webroot.open("r+b") as file:
+        file.write(other)
+    os.utime(webroot, ns=(times.st_atime_ns, times.st_mtime_ns))
+    running.log.wait_for("a.example: overwritten or truncated in place")
+    _says(running, "two")
+    after = running.get("/large.bin", "a.example")
+    assert after.body.startswith(b"two")
+    assert after.fields["etag"] != before.fields["etag"]
+
+
+def test_links_that_ln_replaces_are_followed_and_its_temporary_names_are_no_sites(
+    place: Place, running: Server
+) -> None:
+    webroots = [place.webroot(text, text) for text in ("two", "three")]
+    for turn in range(50):
+        target = webroots[turn % 2]
+        subprocess.run(["ln", "-sfn", target, place.vhosts / "a.example"], check=True)
+    _says(running, "three")
+    names = re.findall(r"(\S+): (?:serving|removed|refused)", running.log.text)
+    assert set(names) == {"a.example", "steady.example"}

@@ -136,3 +136,84 @@ def test_a_directory_that_is_away_keeps_its_sites_and_is_followed_when_it_is_bac
     place.link("b.example", "two")
     assert watch.check() is True
     assert (text_of(watch), text_of(watch, "b.example")) == ("404", "two")
+
+
+# Names that are no hosts.
+
+
+def test_each_refused_name_is_told_of_once_and_again_when_it_comes_back(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    webroot = place.link("a.example", "one")
+    names = ("a.example~", "A.example", "a.example:80", "a.example.bak")
+    for name in names:
+        put(place.vhosts, name, webroot)
+    for _ in range(3):
+        watch.check()
+    for name in names:
+        assert caplog.text.count(f"{name}: refused, nothing is served") == 1, name
+    (place.vhosts / "a.example~").unlink()
+    watch.check()
+    put(place.vhosts, "a.example~", webroot)
+    watch.check()
+    assert caplog.text.count("a.example~: refused, nothing is served") == 2
+    assert list(watch.current.webroots) == ["a.example"]
+
+
+def test_a_name_is_shown_without_what_a_terminal_obeys(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    webroot = place.link("a.example", "one")
+    for name in (
+        b"\x1b[31mred",
+        b"two\nlines",
+        b"\xff\xfe",
+        "\u202e".encode(),
+        b"\x1b:80",
+        b"\x07~",
+    ):
+        put(place.vhosts, os.fsdecode(name), webroot)
+    watch.check()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 6
+    assert all(line.isprintable() for line in lines)
+    for shown in (r"\x1b[31mred", r"two\nlines", r"\xff\xfe", r"\u202e", r"\x1b:80", r"\x07~"):
+        assert any(line.startswith(f"{shown}: refused") for line in lines)
+
+
+def test_the_kelvin_sign_is_no_k(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.link("kelvin.example", "one")
+    put(place.vhosts, "\u212aelvin.example", place.webroot("other", "other"))
+    watch.check()
+    assert text_of(watch, "kelvin.example") == "one"
+    assert "refused, nothing is served: its name is no host name; write it in ASCII" in caplog.text
+
+
+def test_of_two_names_that_differ_by_case_one_is_served_whichever_came_first(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(place.vhosts, "A.example", place.webroot("upper", "upper"))
+    watch.check()
+    assert text_of(watch) == "upper"
+    put(place.vhosts, "a.example", place.webroot("lower", "lower"))
+    watch.check()
+    assert text_of(watch) == "lower"
+    assert "A.example: refused, nothing is served: a.example is the same host" in caplog.text
+    (place.vhosts / "a.example").unlink()
+    watch.check()
+    assert text_of(watch) == "upper"
+
+
+def test_the_temporary_link_of_ln_is_not_served_and_told_of_only_when_it_stays(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(place.vhosts, "CuZwib1n", place.webroot("one", "one"))
+    watch.check()
+    assert not watch.current.webroots
+    assert not caplog.text
+    monkeypatch.setattr("ashttpd.vhosts.watch.TEMPORARY_SECONDS", 0.0)
+    for _ in range(3):
+        watch.check()
+    assert caplog.text.count("CuZwib1n: refused, nothing is served: ln left it behind") == 1
