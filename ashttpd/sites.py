@@ -25,6 +25,8 @@ class Sites:
         self._default = exact.pop(DEFAULT_HOST.encode("ascii"), None)
         self._exact = {name: w for name, w in exact.items() if not name.startswith(b"*")}
         self._wildcards = {name[1:]: w for name, w in exact.items() if name.startswith(b"*")}
+        # A name has at most 255 bytes, while a host may have thousands, and as many dots.
+        self._lengths = sorted({len(suffix) for suffix in self._wildcards}, reverse=True)
 
     def find(self, host: bytes) -> Webroot | None:
         """Return the webroot of an authority in lower case; a port and a final dot are ignored.
@@ -33,12 +35,10 @@ class Sites:
         """
         name = _PORT.sub(b"", host).removesuffix(b".")
         found = self._exact.get(name)
-        if found is not None or not self._wildcards:
-            return found or self._default
-        dot = name.find(b".")
-        while dot >= 0:
-            found = self._wildcards.get(name[dot:])
+        if found is not None:
+            return found
+        for length in self._lengths:
+            found = self._wildcards.get(name[-length:])
             if found is not None:
                 return found
-            dot = name.find(b".", dot + 1)
         return self._default

@@ -249,7 +249,11 @@ def test_a_deep_path_costs_no_more_lookups_than_the_deepest_error_page_has_level
     path: bytes,
 ) -> None:
     counted = Counted(pages_in(b"/", b"/docs/a/").pages)
-    assert ErrorPages(counted).nearest(500, path) is None
+    pages = ErrorPages(counted)
+    assert pages.nearest(500, path) is None
+    assert counted.asked <= 1
+    nearest = b"/docs/a/" if path.startswith(b"/docs/a/") else b"/"
+    assert pages.nearest(404, path) == nearest + b"404.html"
     assert 1 <= counted.asked <= 3
 
 
@@ -285,3 +289,22 @@ def test_a_record_of_an_error_has_no_body(tmp_path: Path) -> None:
 
 def test_the_greatest_length_of_rules_is_that_of_the_format() -> None:
     assert layout.MAX_RULES_BYTES == MIB
+
+
+def test_a_page_deep_down_costs_a_path_elsewhere_no_lookup_for_each_level() -> None:
+    """Once each level was looked up, of a path of 8,000 bytes: 12 ms for every 404."""
+    deep = b"/" + b"a/" * 4_000
+    pages = Counted(pages_in(deep, b"/").pages)
+    rules = ErrorPages(pages)
+    assert rules.nearest(404, b"/" + b"b/" * 4_000 + b"x") == b"/404.html"
+    assert rules.nearest(404, deep[:-2] + b"x") == b"/404.html"
+    assert rules.nearest(404, deep + b"b/x") == deep + b"404.html"
+    assert pages.asked <= 5
+    assert rules.nearest(500, deep) is None
+    assert pages.asked <= 5
+
+
+def test_a_page_at_every_level_is_found_from_below() -> None:
+    rules = pages_in(*(b"/" * length for length in range(1, 1_400)))
+    assert rules.nearest(404, b"/" * 2_000) == b"/" * 1_399 + b"404.html"
+    assert rules.nearest(404, b"/" * 7 + b"x") == b"/" * 7 + b"404.html"

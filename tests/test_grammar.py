@@ -61,7 +61,8 @@ ACCEPTED = [
     (scan._CONNECTION_OPTION, [b"close", b"keep-alive"]),
     (scan._ACCEPT_MATTERS, [b"json", b"JSON", b"tion/*"]),
     (target._RAW, [b"\x80", b"\xff"]),
-    (target._ESCAPE, [b"%00", b"%fF", b"%"]),
+    (target._NO_ESCAPE, [b"%"]),
+    (target._ENCODED_SLASH, [b"%2f", b"%2F"]),
     (target._UNSAFE, [b"%", b"?", b"#", b" ", b"\0", b"\n", b"\xff", b'"', b"["]),
 ]
 LISTS = [
@@ -229,7 +230,8 @@ REJECTED = [
     (scan._CONNECTION_OPTION, [b"", b",", b"a b"]),
     (scan._ACCEPT_MATTERS, [b"", b"jso", b"*/*", b"tion/", b"text/html"]),
     (target._RAW, [b"", b"a", b"\x7f", b"%", b"\0", b"\x80\x80"]),
-    (target._ESCAPE, [b"", b"%0", b"%0g", b"a", b"%%"]),
+    (target._NO_ESCAPE, [b"", b"%0", b"%00", b"a", b"%%"]),
+    (target._ENCODED_SLASH, [b"", b"/", b"%2", b"%25", b"%2G", b"%3f"]),
     (target._UNSAFE, [b"", b"a", b"Z", b"0", b"/", b":", b"@", b"-", b"~", b"$", b"'", b"aa"]),
 ]
 PATTERNS = [pattern for pattern, _texts in ACCEPTED]
@@ -327,6 +329,14 @@ def test_the_elements_of_a_list_are_found(
     element: re.Pattern[bytes], field: bytes, count: int
 ) -> None:
     assert len(grammar.elements_of(field, element)) == count
+
+
+def test_a_list_of_more_elements_than_a_head_has_use_for_is_none() -> None:
+    most = grammar.MAX_ELEMENTS
+    assert len(grammar.elements_of(b'"a",' * most, grammar.ENTITY_TAG)) == most
+    assert grammar.elements_of(b'"a",' * (most + 1), grammar.ENTITY_TAG) == []
+    assert len(grammar.elements_of(b"0-0,1-1,,", grammar.BYTE_RANGE, 2)) == 2
+    assert grammar.elements_of(b"0-0,1-1,2-2", grammar.BYTE_RANGE, 2) == []
 
 
 @pytest.mark.parametrize(("element", "field"), NO_LISTS)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ashttpd.http.grammar import MAX_ELEMENTS
 from ashttpd.http.negotiate import acceptable_variants, quality
 from ashttpd.webroot.resource import Resource, Variant
 
@@ -66,6 +67,16 @@ def test_parameters_of_the_media_type_do_not_count() -> None:
 def test_a_long_field_without_a_slash_weighs_nothing_in_linear_work() -> None:
     # Once this was searched anew from each byte: a second for a head of 16 KiB.
     assert quality(b"json" * 250_000, JSON) == 0.0
+
+
+def test_a_thousand_media_ranges_are_looked_at_and_no_more() -> None:
+    assert quality(b"a/b," * (MAX_ELEMENTS - 1) + b"application/json", JSON) == 1.0
+    assert quality(b"a/b," * MAX_ELEMENTS + b"application/json", JSON) == 0.0
+
+
+def test_more_codings_than_there_are_count_as_none() -> None:
+    assert choose_variant(PAGE, None, b"a," * (MAX_ELEMENTS - 1) + b"gzip") is GZIP
+    assert choose_variant(PAGE, None, b"a," * MAX_ELEMENTS + b"gzip").coding == "identity"
 
 
 @pytest.mark.parametrize(

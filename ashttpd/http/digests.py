@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from ashttpd.http.grammar import DIGEST_PREFERENCE
+from ashttpd.http.grammar import DIGEST_PREFERENCE, MAX_ELEMENTS
 
 
 def wants_sha256(want_repr_digest: bytes | None) -> bool:
@@ -14,7 +14,7 @@ def wants_sha256(want_repr_digest: bytes | None) -> bool:
     if want_repr_digest is None:
         return False
     preference = 0
-    for member in want_repr_digest.split(b","):
+    for member in want_repr_digest.split(b",", MAX_ELEMENTS):
         match = DIGEST_PREFERENCE.fullmatch(member.strip(b" \t"))
         if match is None:
             return False

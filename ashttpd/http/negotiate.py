@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ashttpd.http.grammar import CODING_PREFERENCE, MEDIA_RANGE, WEIGHT, elements_of
+from ashttpd.http.grammar import CODING_PREFERENCE, MAX_ELEMENTS, MEDIA_RANGE, WEIGHT, elements_of
 from ashttpd.webroot.resource import IDENTITY, Resource, Variant
 
 # RFC 9110 section 8.4.1.3
@@ -15,13 +15,14 @@ _UNNAMED: Final = 0.0001
 def quality(accept: bytes, media_type: str) -> float:
     """Return the weight, 0 to 1, that an Accept field gives a media type.
 
-    The most specific matching range decides (RFC 9110 section 12.5.1); 0 where none matches.
+    The most specific matching range decides (RFC 9110 section 12.5.1); 0 where none matches. What
+    stands behind the first thousand elements is not looked at.
     """
     essence = media_type.partition(";")[0].strip().lower().encode("ascii")
     family = essence.partition(b"/")[0] + b"/*"
     ranges = (b"*/*", family, essence)  # from the least specific to the most
     best = (-1, 0.0)
-    for element in accept.split(b","):
+    for element in accept.split(b",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
         match = MEDIA_RANGE.fullmatch(element)
         if match is None or match[1].lower() not in ranges:
             continue

@@ -68,8 +68,8 @@ def choose_ranges(field: bytes, length: int) -> list[Part] | Unsatisfiable | Non
     than MAX_RANGES, or ranges that overlap so much that the whole body is less (section 14.2).
     """
     unit, _, range_set = field.partition(b"=")
-    ranges = elements_of(range_set, BYTE_RANGE)
-    if unit.lower() != b"bytes" or not 1 <= len(ranges) <= MAX_RANGES:
+    ranges = elements_of(range_set, BYTE_RANGE, MAX_RANGES)
+    if unit.lower() != b"bytes" or not ranges:
         return None
     parts: list[Part] = []
     for each in ranges:

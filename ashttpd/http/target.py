@@ -8,6 +8,7 @@ found exactly when it was stored. No query, no host, no lookup here.
 import re
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from ashttpd.http.errors import HTTPError
 
@@ -19,7 +20,8 @@ _ENCODED: Final = [bytes((b,)) if b in PATH_SAFE else b"%%%02X" % b for b in ran
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/]")
 _RAW: Final = re.compile(rb"[\x80-\xff]")
 # RFC 3986 section 2.1: pct-encoded = "%" HEXDIG HEXDIG
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
 
 
 def encode_path(path: bytes) -> bytes:
@@ -38,15 +40,11 @@ def encode_raw(text: bytes) -> bytes:
     return _RAW.sub(lambda match: _ENCODED[match[0][0]], text)
 
 
-def _decode_escape(match: re.Match[bytes]) -> bytes:
-    digits = match[1]
-    if digits is None:
+def _decode(path: bytes) -> bytes:
+    """Percent-decode once; raises HTTPError."""
+    if _NO_ESCAPE.search(path):
         raise HTTPError(HTTPStatus.BAD_REQUEST, "'%' without two hexadecimal digits in the path")
-    return bytes((int(digits, 16),))
-
-
-def _decode_segment(segment: bytes) -> bytes:
-    decoded = _ESCAPE.sub(_decode_escape, segment)
+    decoded = unquote_to_bytes(path)
     if b"\0" in decoded:
         raise HTTPError(HTTPStatus.BAD_REQUEST, "NUL in the path")
     return decoded
@@ -55,17 +53,20 @@ def _decode_segment(segment: bytes) -> bytes:
 def parse_path(path: bytes) -> bytes | None:
     """Return the canonical path of a target's path (the part before `?`, starting with `/`).
 
-    Segments are percent-decoded once; `.` and `..` are removed as RFC 3986 section 5.2.4 says,
-    never above the root. None where no file can have that name: a segment that holds an encoded
-    slash. Raises HTTPError 400 for a broken escape and for NUL.
+    It is percent-decoded once; `.` and `..` are removed as RFC 3986 section 5.2.4 says, never
+    above the root. None where no file can have that name: a segment that holds an encoded slash.
+    Raises HTTPError 400 for a broken escape and for NUL.
     """
-    if b"%" not in path and b"/." not in path:
-        return path
-    segments = [_decode_segment(segment) for segment in path[1:].split(b"/")]
+    decoded = path
+    if b"%" in path:
+        decoded = _decode(path)
+        if _ENCODED_SLASH.search(path):
+            return None
+    if b"/." not in decoded:
+        return decoded
+    segments = decoded[1:].split(b"/")
     kept: list[bytes] = []
     for segment in segments:
-        if b"/" in segment:
-            return None
         if segment == b"..":
             del kept[-1:]
         elif segment != b".":

@@ -14,22 +14,25 @@ class ErrorPages:
     def __init__(self, pages: Mapping[tuple[int, bytes], bytes]) -> None:
         """Take the pages as they are; directories end with their slash."""
         self.pages = pages
-        # As deep as the deepest directory; the root is the first level.
-        self._levels = max((directory.count(b"/") for _status, directory in pages), default=0)
+        # How long the directories are that have a page for a status, the longest first.
+        lengths: dict[int, set[int]] = {}
+        for status, directory in pages:
+            lengths.setdefault(status, set()).add(len(directory))
+        self._lengths = {status: sorted(of, reverse=True) for status, of in lengths.items()}
 
     def nearest(self, status: int, path: bytes) -> bytes | None:
         """Return the page of a status in the deepest directory that has one above a path.
 
-        Takes as many lookups as the deepest directory with a page has levels, however deep the
-        path is.
+        Only directories as long as one that has a page are looked up, however deep the path is. Of
+        those there are fewer than 1,500, since all directories together are no longer than
+        `layout.MAX_RULES_BYTES`.
         """
-        directory = b"/".join(path.split(b"/", self._levels)[:-1]) + b"/"
-        while directory:
-            page = self.pages.get((status, directory))
-            if page is not None:
-                return page
-            directory = layout.parent_of(directory)
-        return None
+        for length in self._lengths.get(status, ()):
+            if path[length - 1 : length] == b"/":
+                page = self.pages.get((status, path[:length]))
+                if page is not None:
+                    return page
+        return self.pages.get((status, b"/"))
 
 
 def parse_rules(data: bytes) -> ErrorPages:
