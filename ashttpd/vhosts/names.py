@@ -32,7 +32,6 @@ _BACKUP: Final = re.compile(
 )
 # The way to a host whose name ends like a backup's: no entry can be called `*`, so this is no copy.
 _WILDCARD_OF_SUFFIX: Final = re.compile(r"\*\.[^.~#]+")
-_LOWER: Final = str.maketrans({chr(upper): chr(upper + 32) for upper in range(0x41, 0x5B)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ def read_names(file_names: Iterable[str]) -> Names:
             continue
         reason = maybe_reason(name)
         if reason is None:
-            same.setdefault(name.translate(_LOWER), []).append(name)
+            # All of it is ASCII by now: no other letter is folded to one of these.
+            same.setdefault(name.lower(), []).append(name)
         else:
             refused[name] = reason
     hosts = {}
