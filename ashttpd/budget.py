@@ -73,7 +73,8 @@ def allowed_files() -> int:
 
 def divide(allowed: int, needs: FilesNeeded, sites: int, listeners: int) -> Budget:
     """Return the division that leaves the most connections; raises FilesError."""
-    always = _ALWAYS + needs.engine + listeners
+    # Each listener may bring one connection more before it is known that there is no room.
+    always = _ALWAYS + needs.engine + 2 * listeners
     site_files = sites * needs.per_site
     room = allowed - always - site_files
     waiting = min(needs.waiting, LEAST_CONNECTIONS)

@@ -14,7 +14,7 @@ BELOW_ENGINES = (
     *("ashttpd.http", "ashttpd.webroot"),
     *("ashttpd.accesslog", "ashttpd.admission", "ashttpd.engine", "ashttpd.metrics"),
     *("ashttpd.bodies", "ashttpd.cold", "ashttpd.complaints", "ashttpd.epoll", "ashttpd.hot"),
-    *("ashttpd.budget", "ashttpd.logfile", "ashttpd.sink"),
+    *("ashttpd.budget", "ashttpd.listen", "ashttpd.logfile", "ashttpd.sink"),
 )
 # What `http` must do without: it decides, and others act.
 WORLDLY = {

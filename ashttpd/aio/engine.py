@@ -12,9 +12,9 @@ from ashttpd.aio.warmer import Warmer
 from ashttpd.budget import FilesNeeded
 from ashttpd.complaints import Complaints
 from ashttpd.engine import EngineThread, HotSource
-from ashttpd.epoll.acceptor import Acceptor
+from ashttpd.epoll.acceptor import ACCEPTOR_FILES, Acceptor
 from ashttpd.epoll.fastest import make_accept, make_sockets
-from ashttpd.epoll.sockets import MAX_EVENTS
+from ashttpd.epoll.sockets import MAX_EVENTS, SOCKETS_FILES
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import File
 
@@ -93,6 +93,7 @@ class AioEngine:
 
 def files_needed(_threads: int) -> FilesNeeded:
     """Return what this engine has open besides its connections."""
-    # The acceptor's epoll set and eventfd; for the loop the same, a pipe, /dev/null and the queue's
-    # eventfd. Each file is open twice, see Files. The acceptor turns new sockets away by so many.
-    return FilesNeeded(engine=8, per_site=2, waiting=MAX_EVENTS)
+    # With the queue's eventfd. Each site's file is open twice, see Files. The acceptor turns new
+    # sockets away by so many at a time.
+    files = SOCKETS_FILES + ACCEPTOR_FILES + 1
+    return FilesNeeded(engine=files, per_site=2, waiting=MAX_EVENTS)

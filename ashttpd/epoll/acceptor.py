@@ -14,6 +14,8 @@ from ashttpd.epoll.sockets import MAX_EVENTS, Accept
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
 
+# Files that it has open itself: an epoll set and an eventfd.
+ACCEPTOR_FILES: Final = 2
 # Workers close what is idle within a turn.
 _ROOM_SECONDS: Final = 0.01
 # To find who is idle is to look at all; so one in so many of them makes room at once.

@@ -33,6 +33,10 @@ class Kind(IntEnum):
     WAKE = 5
 
 
+# Files that the sockets of a worker have open themselves, at most: an epoll set, an eventfd, both
+# ends of a pipe and /dev/null.
+SOCKETS_FILES: Final = 5
+
 # Flags beside the descriptor of what is queued.
 WITH_FILE: Final = 1 << 30
 LAST: Final = 1 << 29

@@ -8,10 +8,10 @@ from ashttpd.accesslog import AccessLog
 from ashttpd.budget import FilesNeeded
 from ashttpd.complaints import Complaints
 from ashttpd.engine import EngineThread, HotSource
-from ashttpd.epoll.acceptor import Acceptor
+from ashttpd.epoll.acceptor import ACCEPTOR_FILES, Acceptor
 from ashttpd.epoll.extents import SendBody
 from ashttpd.epoll.fastest import make_accept, make_sockets
-from ashttpd.epoll.sockets import MAX_EVENTS
+from ashttpd.epoll.sockets import MAX_EVENTS, SOCKETS_FILES
 from ashttpd.epoll.worker import Worker
 from ashttpd.http.limits import Limits
 
@@ -80,6 +80,6 @@ class ThreadsEngine:
 
 def files_needed(threads: int) -> FilesNeeded:
     """Return what this engine has open besides its connections."""
-    # The acceptor's epoll set and eventfd; for each worker the same, a pipe and /dev/null. The
-    # acceptor turns new sockets away by so many at a time.
-    return FilesNeeded(engine=2 + 5 * threads, per_site=1, waiting=MAX_EVENTS)
+    # The acceptor turns new sockets away by so many at a time.
+    files = threads * SOCKETS_FILES + ACCEPTOR_FILES
+    return FilesNeeded(engine=files, per_site=1, waiting=MAX_EVENTS)

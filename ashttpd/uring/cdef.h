@@ -13,7 +13,7 @@ int ashttpd_ring_turn(ashttpd_ring *ring, const int64_t *sends, int numbers, int
 void ashttpd_ring_forget(ashttpd_ring *ring, int64_t epoch);
 uint64_t *ashttpd_ring_activities(ashttpd_ring *ring);
 int ashttpd_ring_welcome(ashttpd_ring *ring, int fd);
-int ashttpd_ring_listen(ashttpd_ring *ring, int listener);
+int ashttpd_ring_listen(ashttpd_ring *ring, int listener, int many);
 int ashttpd_ring_unlisten(ashttpd_ring *ring, int listener);
 int ashttpd_ring_wake_by(ashttpd_ring *ring, int eventfd);
 int ashttpd_ring_hear(ashttpd_ring *ring, int fd, int mode);

@@ -10,7 +10,7 @@ from ashttpd.engine import EngineThread, HotSource
 from ashttpd.http.limits import Limits
 from ashttpd.uring.lobby import MAX_WAITING
 from ashttpd.uring.loop import Loop
-from ashttpd.uring.ring import Ring
+from ashttpd.uring.ring import RING_FILES, Ring
 
 
 class UringEngine:
@@ -59,5 +59,4 @@ class UringEngine:
 
 def files_needed(_threads: int) -> FilesNeeded:
     """Return what this engine has open besides its connections."""
-    # The ring, its eventfd, a pipe, /dev/null and the page map of the process.
-    return FilesNeeded(engine=6, per_site=1, waiting=MAX_WAITING)
+    return FilesNeeded(engine=RING_FILES, per_site=1, waiting=MAX_WAITING)

@@ -4,7 +4,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from ashttpd.complaints import Complaints
@@ -28,25 +27,31 @@ class Listening:
         # Who is to be accepted from again, and when by the monotonic clock.
         self._paused: dict[int, float] = {}
         self._stopping = False
-        # Whether nobody is to be accepted for the moment.
+        # Whether no connection is to be accepted for the moment.
         self.held = False
+        # Whether one at a time is to be accepted from each listener, since descriptors are scarce.
+        self.scarce = False
 
     def start(self) -> None:
         """Accept from all."""
         for fd in self._listeners:
-            self._ring.listen(fd)
+            self._ring.listen(fd, many=not self.scarce)
 
     def ended(self, fd: int, number: int, now: float) -> None:
         """Note that a listener is no longer accepted from, for 0 or an errno."""
         if number not in _EXPECTED and not self._stopping:
             complain_of_accept(self._complaints, OSError(number, os.strerror(number)))
-        self._paused[fd] = now + (PAUSE_SECONDS if number else 0)
+        self._paused[fd] = now + (0 if number in (0, errno.ECANCELED) else PAUSE_SECONDS)
 
     def hold(self, wanted: bool) -> None:
-        """Accept from nobody while it is wanted."""
-        if wanted and not self.held:
-            self._end_all()
-        self.held = wanted
+        """Accept no connection while it is wanted."""
+        if not wanted or self.held or self._end_all():
+            self.held = wanted
+
+    def spare(self, scarce: bool) -> None:
+        """Accept one connection at a time while descriptors are scarce, else as many as come."""
+        if not scarce or self.scarce or self._end_all():
+            self.scarce = scarce
 
     @property
     def paused(self) -> bool:
@@ -60,18 +65,21 @@ class Listening:
         for fd, until in list(self._paused.items()):
             if until <= now:
                 try:
-                    self._ring.listen(fd)
+                    self._ring.listen(fd, many=not self.scarce)
                 except OSError as error:
                     complain_of_accept(self._complaints, error)
                     self._paused[fd] = now + PAUSE_SECONDS
                 else:
                     del self._paused[fd]
 
-    def _end_all(self) -> None:
-        """Have all accepting end; where the ring has no room for that, it goes on."""
-        with suppress(OSError):
+    def _end_all(self) -> bool:
+        """Have all accepting end; returns whether the ring had room for that."""
+        try:
             for fd in self._listeners.keys() - self._paused.keys():
                 self._ring.unlisten(fd)
+        except OSError:
+            return False
+        return True
 
     def stop(self, turn: Callable[[float], None]) -> None:
         """Take what has connected already, with turns of so many seconds, and close all."""

@@ -13,8 +13,8 @@ from ashttpd.http.limits import Limits
 from ashttpd.uring.client import Client
 
 # Beyond it, or beyond as many as may be connections, new ones stay in the kernel's queue: each here
-# is an open file.
-MAX_WAITING: Final = 256
+# is an open file, beside those of --max-connections.
+MAX_WAITING: Final = 64
 # To find who is idle is to look at all; so one in so many of them makes room at once, and nobody is
 # looked at again before so many seconds.
 _ROOM_SHARE: Final = 16
@@ -71,9 +71,10 @@ class Lobby:
     def admit(self, now: float) -> None:
         """Serve who may be, and turn away who has waited for too long; `now` is monotonic."""
         self._admit()
-        if not self._waiting:
+        # Those behind the lobby, in the kernel's queue, have waited as long: not from now on.
+        if len(self._clients) < self._most or now > self._next_look + PATIENCE_SECONDS:
             self._full_since = None
-        elif now >= self._next_look:
+        if self._waiting and now >= self._next_look:
             self._next_look = now + _ROOM_SECONDS
             self._make_room(now)
 

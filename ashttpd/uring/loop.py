@@ -28,6 +28,7 @@ from ashttpd.http.connection import Connection, State, Want
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, Plan
 from ashttpd.http.scan import make_scan
+from ashttpd.listen import BACKLOG
 from ashttpd.uring.client import Client, untaken
 from ashttpd.uring.listening import Listening
 from ashttpd.uring.lobby import Lobby
@@ -78,6 +79,9 @@ class Loop:
         # Whose socket was dropped while a plan was on its way: the plan has to outlive that.
         self._gone: dict[int, Client] = {}
         self.ring = ring
+        # With more connections than that, fewer descriptors are free than the listeners may bring
+        # in a turn, once more for all that is no connection.
+        self._ample = ring.slots - 2 * BACKLOG * len(listeners)
         self._complaints = Complaints()
         self._listening = Listening(ring, listeners, self._complaints)
         self._source = source
@@ -116,6 +120,7 @@ class Loop:
         self._close_all()
 
     def _serve(self) -> None:
+        self._listening.scarce = self._ample <= 0
         self._listening.start()
         while self._drain_deadline is None:
             soon = self._listening.paused or self._lobby
@@ -266,6 +271,9 @@ class Loop:
         """Own a new socket."""
         connection = Connection(self._scan, self._patient, self._limits, self._now.monotonic)
         self.clients[fd] = Client(fd, connection)
+        scarce = len(self.clients) > self._ample
+        if scarce is not self._listening.scarce:
+            self._listening.spare(scarce)
 
     def _welcome(self, fd: int) -> None:
         """Own a socket that had to wait."""

@@ -84,6 +84,10 @@ _FLAGS: Final = (
     SetupFlag(0),
 )
 
+# Files that a ring has open itself: the ring, an eventfd, the page map, both ends of a pipe and
+# /dev/null.
+RING_FILES: Final = 6
+
 # Four numbers: the tag, which is the kind above and the descriptor below KIND_SHIFT; where the
 # bytes that came start, and their length; the length of the key behind them. Of PENDING: the tag,
 # the plan's number in the queue, 0, and whether that is its number among the HOT ones. Of SENT,
@@ -130,7 +134,8 @@ class Ring:
             raise UnusableError(
                 f"not built ({NOT_BUILT}); install liburing-dev, a C compiler, then ashttpd again"
             )
-        slots = count_sockets()
+        # The numbers of sockets are below it.
+        self.slots = slots = count_sockets()
         numbers = (limits.head_bytes, limits.target_bytes, limits.head_fields)
         self._limits = ffi.new("struct ashttpd_limits *", numbers)
         self._distrusted = ffi.new("int32_t[1]")
@@ -180,9 +185,13 @@ class Ring:
         checked(lib.ashttpd_ring_enable(self._ring))
         checked(lib.ashttpd_ring_wake_by(self._ring, self._wake))
 
-    def listen(self, listener: int) -> None:
-        """Accept from a listening socket, which has to block, until REFUSED."""
-        checked(lib.ashttpd_ring_listen(self._ring, listener))
+    def listen(self, listener: int, *, many: bool = True) -> None:
+        """Accept from a listening socket, which has to block, until REFUSED.
+
+        With `many` that goes on until something ends it: the kernel accepts all that come between
+        two turns, and each is an open file. Without, REFUSED follows the first connection.
+        """
+        checked(lib.ashttpd_ring_listen(self._ring, listener, many))
 
     def unlisten(self, listener: int) -> None:
         """Accept no more; REFUSED follows."""

@@ -1,9 +1,13 @@
 /* Sockets from their first operation to their last, and listeners. */
-int ashttpd_ring_listen(ashttpd_ring *ring, int listener)
+int ashttpd_ring_listen(ashttpd_ring *ring, int listener, int many)
 {
     /* The sockets block, or an operation would end where it should wait. */
-    return PREPARE(ring, tag(OP_ACCEPT, listener), io_uring_prep_multishot_accept, listener, NULL,
-                   NULL, SOCK_CLOEXEC) ? 0 : -EAGAIN;
+    struct io_uring_sqe *entry = many
+        ? PREPARE(ring, tag(OP_ACCEPT, listener), io_uring_prep_multishot_accept, listener, NULL,
+                  NULL, SOCK_CLOEXEC)
+        : PREPARE(ring, tag(OP_ACCEPT, listener), io_uring_prep_accept, listener, NULL, NULL,
+                  SOCK_CLOEXEC);
+    return entry ? 0 : -EAGAIN;
 }
 
 static int cancel(ashttpd_ring *ring, enum operation operation, int fd)
