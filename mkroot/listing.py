@@ -60,6 +60,11 @@ CHUNK_CHARACTERS = 64 * 1024
 # The joiners U+200C and U+200D stay: Persian and emoji need them.
 _DECEIVING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+# Directories named in the breadcrumbs of a page, the nearest ones, besides the top of the site.
+# Each link goes up from the page by `../`, so without a bound a page at depth n has n * n / 2 of
+# those: 37 MB at 5,000 levels.
+MAX_CRUMBS = 32
+
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -242,8 +247,17 @@ def _blame(file: Path, exc: Exception) -> ListingError:
 
 def _crumbs(path: bytes) -> list[Crumb]:
     names = path.split(b"/")[:-1]
-    ups = ["../" * depth or "./" for depth in reversed(range(len(names)))]
-    return [Crumb(visible(text(name)), up) for name, up in zip(names, ups, strict=True)]
+    deepest = len(names) - 1
+    shown = list(range(max(0, len(names) - MAX_CRUMBS), len(names)))
+    crumbs = [Crumb(visible(text(names[depth])), _up(deepest - depth)) for depth in shown]
+    if shown[0] > 0:
+        between = [Crumb("…", _up(deepest - shown[0] + 1))] if shown[0] > 1 else []
+        crumbs[:0] = [Crumb("", _up(deepest)), *between]
+    return crumbs
+
+
+def _up(levels: int) -> str:
+    return "../" * levels or "./"
 
 
 def _href(entry: Entry) -> str:

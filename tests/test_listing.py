@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mkroot.listing import (
     CHUNK_CHARACTERS,
+    MAX_CRUMBS,
     Entry,
     Listing,
     ListingError,
@@ -239,6 +240,17 @@ def test_crumbs_and_parent_resolve_to_the_directories_above(names: list[bytes]) 
     above = [b"".join(b"/" + name for name in names[:n]) + b"/" for n in range(len(names) + 1)]
     assert [resolve(crumb.href, base) for crumb in page.crumbs] == above[:-1]
     assert [resolve(link.href, base) for link in page.links] == above[:-1][-1:]
+
+
+@pytest.mark.parametrize("deep", [MAX_CRUMBS - 1, MAX_CRUMBS, MAX_CRUMBS + 1, 3000])
+def test_far_below_the_top_the_crumbs_are_the_top_and_the_nearest_directories(deep: int) -> None:
+    path = b"/d" * deep + b"/"
+    page = draw(path=path)
+    found = [resolve(crumb.href, "https://site.example" + path.decode()) for crumb in page.crumbs]
+    nearest = [b"/d" * depth + b"/" for depth in range(max(0, deep + 1 - MAX_CRUMBS), deep)]
+    assert found[-len(nearest) :] == nearest
+    assert found[0] == b"/"
+    assert len(found) - len(nearest) == {MAX_CRUMBS - 1: 0, MAX_CRUMBS: 1}.get(deep, 2)
 
 
 @given(st.lists(ENTRIES, max_size=8))
