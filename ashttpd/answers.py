@@ -6,11 +6,13 @@ was asked once cannot push out what is asked often.
 """
 
 import logging
+import time
 from hashlib import sha256
 from http import HTTPStatus
 from threading import Lock
 from typing import Final, Protocol
 
+from ashttpd.complaints import Complaints
 from ashttpd.http.answer import Answer
 from ashttpd.http.dates import Second
 from ashttpd.http.errors import HTTPError
@@ -58,9 +60,14 @@ class Answers:
     Hits take no lock. Two threads that miss the same key both make its answer; one stays.
     """
 
-    def __init__(self, hosts: Hosts) -> None:
-        """Start empty over these sites."""
+    def __init__(self, hosts: Hosts, complaints: Complaints | None = None) -> None:
+        """Start empty over these sites.
+
+        A damaged file is complained of once in a while only: its answers are not kept, so each
+        request finds the damage again.
+        """
         self._hosts = hosts
+        self._complaints = complaints or Complaints()
         self._hot: dict[bytes, Answer] = {}
         self._young: dict[bytes, Answer] = {}
         self._hot_bytes = self._young_bytes = 0
@@ -134,12 +141,32 @@ class Answers:
             answer = respond_without_site(request)
             return (answer, True) if answer else _ask_site(webroot, request, now)
         except HTTPError as error:
-            return _respond_error(webroot, request, error)
+            return self._respond_error(webroot, request, error)
         except (WebrootError, OSError) as error:
-            host, file = request.host.decode("ascii"), webroot and webroot.path
-            log.error("%s: answered 500: %s: %s", host, file, error)
+            text = "%s: answered %d: %s: %s"
+            self._complain(text, request, HTTPStatus.INTERNAL_SERVER_ERROR, webroot, error)
             failure = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-            return _respond_error(webroot, request, failure)[0], False
+            return self._respond_error(webroot, request, failure)[0], False
+
+    def _respond_error(
+        self, webroot: Webroot | None, request: Request, error: HTTPError
+    ) -> tuple[Answer, bool]:
+        """Return the answer to an error, with the site's page, and whether it may be kept."""
+        if webroot is None or webroot.revoked:
+            return respond_error(request, error), True
+        try:
+            return _show_error_page(webroot, request, error), True
+        except (WebrootError, OSError) as damage:
+            text = "%s: answered %d without the site's page: %s: %s"
+            self._complain(text, request, error.status, webroot, damage)
+            return respond_error(request, error), False
+
+    def _complain(
+        self, text: str, request: Request, status: int, webroot: Webroot | None, error: Exception
+    ) -> None:
+        """Log what is wrong with a site's file."""
+        host, file = request.host.decode("ascii"), webroot and webroot.path
+        self._complaints.say(log.error, text, host, status, file, error, now=time.monotonic())
 
 
 def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answer, bool]:
@@ -161,26 +188,19 @@ def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answ
     return answer, resource.modified is None or resource.modified <= now
 
 
-def _respond_error(
-    webroot: Webroot | None, request: Request, error: HTTPError
-) -> tuple[Answer, bool]:
-    """Return the answer to an error, with the site's page for it, and whether it may be kept."""
-    if webroot is None or webroot.revoked:
-        return respond_error(request, error), True
-    try:
-        resource = webroot.error_page(error.status, _place_of(request.target))
-        if resource is None:
-            return respond_error(request, error), True
-        variant = acceptable_variants(resource, request.accept, request.accept_encoding)[0]
-        page = _represent(webroot, resource, Selection(variant))
-        answer = respond_error(request, error, page)
-        _inline_body(answer, webroot, page)
-        return answer, True
-    except (WebrootError, OSError) as damage:
-        host = request.host.decode("ascii")
-        message = "%s: answered %d without the site's page: %s: %s"
-        log.error(message, host, error.status, webroot.path, damage)
-        return respond_error(request, error), False
+def _show_error_page(webroot: Webroot, request: Request, error: HTTPError) -> Answer:
+    """Return the answer to an error with the site's page for it, or the built-in one.
+
+    Raises WebrootError and OSError where the site's page is damaged.
+    """
+    resource = webroot.error_page(error.status, _place_of(request.target))
+    if resource is None:
+        return respond_error(request, error)
+    variant = acceptable_variants(resource, request.accept, request.accept_encoding)[0]
+    page = _represent(webroot, resource, Selection(variant))
+    answer = respond_error(request, error, page)
+    _inline_body(answer, webroot, page)
+    return answer
 
 
 def _place_of(target: bytes) -> bytes:

@@ -129,6 +129,7 @@ def test_what_follows_the_sites_knows_webroots_and_the_memo_and_nothing_of_reque
         "ashttpd.vhosts",
         "ashttpd.webroot",
         "ashttpd.answers",
+        "ashttpd.complaints",
         "ashttpd.sites",
         "ashttpd.show",
     )

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Final
 
 from ashttpd.answers import Answers
+from ashttpd.complaints import Complaints
 from ashttpd.show import show
 from ashttpd.sites import Sites
 from ashttpd.vhosts.crew import LOOK_SECONDS, Crew
@@ -55,13 +56,14 @@ class Watch:
         self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
         # Told that the sites have changed, before anybody else is.
         self.on_change: Callable[[], None] = lambda: None
+        self._complaints = Complaints()
         self._set(Sites({}))
 
     def _set(self, sites: Sites) -> None:
         self.current = sites
         # The memo refers to the sites and they not to it: in a cycle, replaced files would stay
         # open until the garbage collector came by.
-        answers = Answers(sites)
+        answers = Answers(sites, self._complaints)
         # What is called for each request and each batch: one attribute on the way to the memo.
         self.find = answers.find
         self.plans = answers.plans
