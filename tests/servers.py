@@ -182,6 +182,10 @@ class Server:
                 continue  # closed since
         return names
 
+    def open_sockets(self) -> int:
+        """How many sockets it has open, those that listen among them."""
+        return sum(name.startswith("socket:") for name in self.open_files())
+
     def assert_well(self) -> None:
         """Hold that it runs and has met nothing that it did not expect."""
         assert self.process.poll() is None, self.log.text

@@ -142,7 +142,7 @@ def test_a_peer_that_vanishes_within_a_body_costs_nothing_and_others_go_on(
     with server.connect() as bystander:
         bystander.send(request("/20m.bin"))
         length = int(bystander.read_head().fields["content-length"])
-        before = len(server.open_files())
+        before = server.open_sockets()
         for _ in range(50):
             client = server.connect(receive_bytes=4096)
             client.send(request("/20m.bin"))
@@ -152,16 +152,16 @@ def test_a_peer_that_vanishes_within_a_body_costs_nothing_and_others_go_on(
             client = server.connect()
             client.send(request("/20m.bin")[:20])
             client.reset()
-        eventually(lambda: len(server.open_files()) <= before)
+        eventually(lambda: server.open_sockets() <= before)
         assert bystander.read_bytes(length) == content["20m.bin"]
 
 
 def test_a_peer_that_hangs_up_before_it_asks_costs_nothing(server: Server) -> None:
-    before = len(server.open_files())
+    before = server.open_sockets()
     for _ in range(200):
         server.connect().close()
         server.connect().reset()
-    eventually(lambda: len(server.open_files()) <= before)
+    eventually(lambda: server.open_sockets() <= before)
     assert server.get("/hello.txt").body == HELLO
 
 

@@ -145,11 +145,11 @@ def test_a_peer_that_vanishes_costs_no_descriptor_and_no_line_in_the_log(
 ) -> None:
     assert server.get("/hello.txt").body == HELLO
     log = server.log.text
-    before = len(server.open_files())
+    before = server.open_sockets()
     for vanish in (Client.reset, Client.close):
         for _ in range(20):
             client = server.connect(receive_bytes=4096)
             deed(client)
             vanish(client)
-    eventually(lambda: len(server.open_files()) <= before)
+    eventually(lambda: server.open_sockets() <= before)
     assert server.log.text == log
