@@ -176,7 +176,7 @@ def _locations(draft: Draft) -> Iterator[Mutant]:
     """Yield redirects to what is no URI reference."""
     size = draft.get_record(REDIRECT, "location_length")
     for bad in (
-        b"\r\nA:b",
+        b"\r\nA:",
         b"\n",
         b"\r",
         b"\0",

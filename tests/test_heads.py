@@ -16,7 +16,8 @@ HTML: Final = "text/html; charset=utf-8"
 
 def variant_of(block: bytes, *, media_type: str = HTML, coding: str = "identity") -> Variant:
     """Return a variant with a body of 5 bytes whose head block has its parts where it should."""
-    first = block.index(b"Content-Type")
+    # Content-Encoding comes before Content-Type, where it is there.
+    first = (block.find(b"Content-Encoding: ") + 1 or block.index(b"Content-Type: ") + 1) - 1
     second = block.rindex(b"Content-Length")
     return Variant(4096, 8192, 5, len(block), first, second, media_type, coding, DIGEST, bytes(32))
 
