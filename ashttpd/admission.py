@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from ashttpd.engine import borrowed
@@ -28,7 +28,7 @@ SPARE_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 10
 # An attack must not fill the disk with lines about it.
-WARNING_SECONDS: Final = 60.0
+WARNING_SECONDS: Final = 10.0
 # A provider gives each customer 64 bits of an IPv6 address or more to choose from.
 _NETWORK_BYTES: Final = 8
 # What has come of a request is taken off the socket, since closing would reset it otherwise, and
@@ -112,15 +112,44 @@ class Addresses:
             return None
 
 
+def show_network(network: bytes) -> str:
+    """Return what `network_of` has returned as text: `192.0.2.1`, `2001:db8::/64`."""
+    if len(network) == _NETWORK_BYTES:
+        return str(IPv6Network((network + bytes(_NETWORK_BYTES), 8 * _NETWORK_BYTES)))
+    return str(ip_address(network))
+
+
 class Refusals:
-    """Turns connections away, and says so in the log now and then."""
+    """Turns connections away, and logs how many; for one thread.
+
+    The first one is logged at once. Those after it are counted, and logged with their number when
+    WARNING_SECONDS have passed since the line before, or at the end.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
-        self._count = 0
-        self._next_warning = 0.0
+        # Connections that no line has counted yet, and why the last of them was turned away.
+        self._untold = 0
+        self._reason = ""
+        # Whether there was a line already, and when there may be one (monotonic seconds).
+        self._is_more = False
+        self._next_line = 0.0
 
-    def turn_away(self, fd: int, reason: str) -> None:
+    def turn_away_without_room(self, fd: int, most: int) -> None:
+        """Turn a new connection away because there are `most` connections already."""
+        self._turn_away(fd, f"all {most} connections are in use (--max-connections)")
+
+    def turn_away_from_address(self, fd: int, most: int) -> None:
+        """Turn a new connection away because its address has `most` connections already."""
+        option = "--max-connections-per-address"
+        try:
+            with borrowed(fd) as peer:
+                address = show_network(network_of(peer.getpeername()[0]))
+        except OSError:  # it is gone already
+            address = "an address"
+        self._turn_away(fd, f"{address} has {most} connections already ({option})")
+
+    def _turn_away(self, fd: int, reason: str) -> None:
         """Answer 503 with Retry-After to a new connection, whatever it asks, and close it."""
         answer = refuse(HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_FIELD)
         with socket.socket(fileno=fd) as peer:
@@ -131,9 +160,23 @@ class Refusals:
                 peer.recv(_TAKE_BYTES)
             except OSError:  # nothing has come, or it is gone
                 pass
-        self._count += 1
-        now = time.monotonic()
-        if now >= self._next_warning:
-            log.warning("connections turned away with 503: %d; %s", self._count, reason)
-            self._count = 0
-            self._next_warning = now + WARNING_SECONDS
+        self._untold += 1
+        self._reason = reason
+        self.tell(time.monotonic())
+
+    def seconds_to_tell(self, now: float) -> float | None:
+        """Return in how many seconds `tell` has something to log, None where it has nothing."""
+        return max(0.0, self._next_line - now) if self._untold else None
+
+    def tell(self, now: float) -> None:
+        """Log how many were turned away, if it is time; `now` is in monotonic seconds."""
+        if not self._untold or now < self._next_line:
+            return
+        more = " more, the last because" if self._is_more else ";"
+        log.warning("connections turned away with 503: %d%s %s", self._untold, more, self._reason)
+        self._untold, self._is_more = 0, True
+        self._next_line = now + WARNING_SECONDS
+
+    def close(self) -> None:
+        """Log what no line has counted yet."""
+        self.tell(self._next_line)

@@ -2,13 +2,24 @@
 
 import logging
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from ashttpd.admission import SPARE_SECONDS, Addresses, Refusals, choose_idle, is_idle, network_of
+from ashttpd.admission import (
+    SPARE_SECONDS,
+    WARNING_SECONDS,
+    Addresses,
+    Refusals,
+    choose_idle,
+    is_idle,
+    network_of,
+    show_network,
+)
 from ashttpd.http.connection import Connection
 from ashttpd.http.limits import Limits
 from ashttpd.http.scan import make_scan
@@ -130,26 +141,66 @@ def test_who_is_gone_already_is_left_to_the_worker(
     assert Addresses(0, lambda fd: True).admit([fd]) == [fd]
 
 
-def test_who_is_turned_away_is_told_when_to_come_back_and_the_log_hears_it_once(
+def test_a_client_that_is_turned_away_is_told_when_to_come_back_and_the_log_counts_all(
     stack: ExitStack, listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusals = Refusals()
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
+        for number in range(8):
             client = stack.enter_context(socket.create_connection(listener.getsockname()))
             client.settimeout(20)
             client.sendall(HEAD)
             peer, _address = listener.accept()
-            refusals.turn_away(peer.detach(), "there are too many")
+            if number < 7:
+                refusals.turn_away_without_room(peer.detach(), 2)
+            else:
+                refusals.turn_away_from_address(peer.detach(), 3)
             answer = client.makefile("rb").read()
             # No reset, which would cost some clients the answer.
             assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
             assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
             assert b"\r\nRetry-After: 10\r\n" in answer
             assert b"\r\nConnection: close\r\n" in answer
+        now = time.monotonic()
+        left = refusals.seconds_to_tell(now)
+        assert left is not None
+        assert 0 < left <= WARNING_SECONDS
+        refusals.tell(now)
+        refusals.tell(now + left)
+        assert refusals.seconds_to_tell(now) is None
+        refusals.close()
+    option = "--max-connections"
+    address = f"127.0.0.1 has 3 connections already ({option}-per-address)"
     assert [record.getMessage() for record in caplog.records] == [
-        "connections turned away with 503: 1; there are too many"
+        f"connections turned away with 503: 1; all 2 connections are in use ({option})",
+        f"connections turned away with 503: 7 more, the last because {address}",
     ]
+
+
+def test_what_was_turned_away_since_the_last_line_is_logged_at_the_end(
+    stack: ExitStack, listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = Refusals()
+    refusals.close()
+    assert not caplog.messages
+    for _ in range(3):
+        _client, fd = connect(stack, listener, "127.0.0.1")
+        refusals.turn_away_without_room(os.dup(fd), 1)
+    refusals.close()
+    assert [re.findall(r"503: (\d+)", text) for text in caplog.messages] == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+        ("fe80::1%lo", "fe80::/64"),
+    ],
+)
+def test_an_address_is_shown_as_far_as_it_counts(address: str, shown: str) -> None:
+    assert show_network(network_of(address)) == shown
 
 
 def test_turning_away_who_is_gone_already_is_no_fault(
@@ -160,6 +211,6 @@ def test_turning_away_who_is_gone_already_is_no_fault(
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     fd = peer.detach()
-    Refusals().turn_away(fd, "there are too many")
+    Refusals().turn_away_from_address(fd, 1)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)

@@ -40,11 +40,15 @@ def test_an_address_with_all_its_connections_gets_503_and_others_are_served(
                 assert not is_turned_away(server, "127.0.0.3")
             for client in clients:
                 assert client.get("/hello.txt").body == HELLO
-            server.log.wait_for("turned away with 503: 1; an address has 3 connections already")
+            server.log.wait_for("turned away with 503: 1; 127.0.0.2 has 3 connections already")
             clients[1].close()
             eventually(lambda: not is_turned_away(server, "127.0.0.2"))
         for _ in range(20):
             eventually(lambda: not is_turned_away(server, "127.0.0.2"))
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        # The number of later ones is there at the end, at the latest.
+        assert sum(map(int, re.findall(r"turned away with 503: (\d+)", server.log.text))) >= 20
 
 
 def test_the_connection_that_is_idle_for_longest_makes_room_for_a_new_one(

@@ -60,6 +60,7 @@ class Acceptor:
         finally:
             for listener in self._listeners.values():
                 listener.close()
+            self._refusals.close()
 
     def close(self) -> None:
         """Release what `stop` needs; only when `run` has ended."""
@@ -70,9 +71,10 @@ class Acceptor:
             for fd in (self._wake, *self._listeners):
                 epoll.register(fd, select.EPOLLIN)
             while not self._stopping:
-                for fd, _mask in epoll.poll():
+                for fd, _mask in epoll.poll(self._refusals.seconds_to_tell(time.monotonic())):
                     if fd in self._listeners:
                         self._accept_from(self._listeners[fd])
+                self._refusals.tell(time.monotonic())
         for listener in self._listeners.values():
             while self._accept_from(listener):
                 pass
@@ -138,15 +140,13 @@ class Acceptor:
             self._pause(error)
             return
         for fd in fds:
-            self._refusals.turn_away(fd, f"all {self._most} connections are in use")
+            self._refusals.turn_away_without_room(fd, self._most)
 
     def _admit(self, fds: Sequence[int]) -> Sequence[int]:
         """Return the new sockets that their address may have; the others are turned away."""
         admitted = self._addresses.admit(fds)
         for fd in set(fds).difference(admitted):
-            self._refusals.turn_away(
-                fd, f"an address has {self._most_per_address} connections already"
-            )
+            self._refusals.turn_away_from_address(fd, self._most_per_address)
         return admitted
 
     def _is_open(self, fd: int) -> bool:

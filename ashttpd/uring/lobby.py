@@ -82,8 +82,7 @@ class Lobby:
         while self._waiting and len(self._clients) < self._most:
             fd = self._waiting.popleft()
             if self._most_per_address and not self._addresses.admit((fd,)):
-                reason = f"an address has {self._most_per_address} connections already"
-                self._refusals.turn_away(fd, reason)
+                self._refusals.turn_away_from_address(fd, self._most_per_address)
             else:
                 self._serve(fd)
 
@@ -108,5 +107,13 @@ class Lobby:
     def clear(self) -> None:
         """Turn all away."""
         while self._waiting:
-            fd = self._waiting.popleft()
-            self._refusals.turn_away(fd, f"all {self._most} connections are in use")
+            self._refusals.turn_away_without_room(self._waiting.popleft(), self._most)
+
+    def tell(self, now: float) -> None:
+        """Log how many were turned away since the last line, if it is time; `now` is monotonic."""
+        self._refusals.tell(now)
+
+    def close(self) -> None:
+        """Turn all away, and log how many were since the last line."""
+        self.clear()
+        self._refusals.close()

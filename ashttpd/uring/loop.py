@@ -141,6 +141,7 @@ class Loop:
         """Cut off what is still being sent, and release everything."""
         for client in list(self.clients.values()):
             self._give_up(client)
+        self._lobby.close()
         deadline = time.monotonic() + CLOSE_SECONDS
         while self.ring.in_flight and time.monotonic() < deadline:
             for tag, _start, _length, _key in self.ring.turn([], PAUSE_SECONDS):
@@ -445,6 +446,7 @@ class Loop:
         """
         now = self._now.monotonic
         self._next_sweep = now + SWEEP_SECONDS
+        self._lobby.tell(now)
         for client in list(self.clients.values()):
             try:
                 self._settle(client)
