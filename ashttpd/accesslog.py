@@ -67,6 +67,8 @@ class AccessLog:
         """
         self._name = "the standard output" if path is None else str(path)
         self._complaints = Complaints()
+        # Whether the log has said what fails; then it says also that this is over.
+        self._is_said = False
         file = LogFile(_STDOUT if path is None else path)
         # The thread will find that there is no reader, and say so.
         with suppress(NoReaderError):
@@ -75,6 +77,7 @@ class AccessLog:
             render=_render,
             lost=self._lost,
             failed=self._failed,
+            recovered=self._recovered,
             gather_seconds=WRITE_SECONDS,
             most_bytes=MAX_WAITING_BYTES,
         )
@@ -93,16 +96,22 @@ class AccessLog:
         """Write what is waiting, for at most `seconds`, and end."""
         self._sink.close(seconds)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, goes_on: bool) -> None:
         if not isinstance(error, OSError | LogFileError):
             log.error("access log: this is a bug of ashttpd", exc_info=error)
             return
-        self._complaints.say(
+        self._is_said = self._complaints.say(
             log.error,
-            "access log: %s; tried again each second, and lines wait meanwhile",
+            "access log: %s; tried again each second, and %s",
             f"{self._name}: {error.strerror}" if isinstance(error, OSError) else error,
+            "the old file is written on" if goes_on else "lines wait meanwhile",
             now=time.monotonic(),
         )
+
+    def _recovered(self) -> None:
+        if self._is_said:
+            self._is_said = False
+            log.info("access log: %s: it works again", self._name)
 
     def _lost(self, count: int) -> bytes:
         log.error("access log: %s: %d lines lost, it did not take them", self._name, count)

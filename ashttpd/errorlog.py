@@ -40,7 +40,9 @@ class ErrorLog(logging.Handler):
         policy: Policy[bytes] = Policy(
             render=lambda line: line,
             lost=self._lost,
-            failed=lambda _error: None,  # there is no other place where it could be said
+            # There is no other place where these could be said.
+            failed=lambda _error, _goes_on: None,
+            recovered=lambda: None,
             gather_seconds=0,
             most_bytes=MAX_WAITING_BYTES,
             reports_itself=True,

@@ -42,8 +42,11 @@ class Policy(Generic[Item]):
     render: Callable[[Item], bytes]
     # Told that so many items were lost; returns a line about it for this log, or nothing.
     lost: Callable[[int], bytes]
-    # Told once when opening, writing or rendering begins to fail.
-    failed: Callable[[Exception], None]
+    # Told once when opening, writing or rendering begins to fail, and whether lines go on into the
+    # file that was open before.
+    failed: Callable[[Exception, bool], None]
+    # Told when opening or writing works again.
+    recovered: Callable[[], None]
     # How long items may wait for others, to be written with them.
     gather_seconds: float
     # What waiting items may take, in bytes.
@@ -79,6 +82,8 @@ class Sink(Generic[Item]):
         self._refusals = 0
         # What fails at the moment, and when to try it again; when a loss may be reported.
         self._failing: set[str] = set()
+        # Whether a failure to open or to write was told, and not yet that it works again.
+        self._is_down = False
         self._next_open = self._next_write = self._next_loss = 0.0
         # A daemon: a write to a file on a network that is gone cannot be given up, and the program
         # must be able to end without it.
@@ -173,7 +178,10 @@ class Sink(Generic[Item]):
             self._next_open = now + RETRY_SECONDS
             self._fail("open", error)
             return
+        has_failed = "open" in self._failing
         self._failing.clear()
+        if has_failed:
+            self._tell_recovery()
         self._next_write = 0.0
         self._rewind()
 
@@ -196,6 +204,8 @@ class Sink(Generic[Item]):
             self._refusals = 0
             self._progress = now
             self._failing.discard("write")
+            if self._is_down and "open" not in self._failing:
+                self._tell_recovery()
 
     def _rewind(self) -> None:
         """Go back to the start of the line under way."""
@@ -205,7 +215,12 @@ class Sink(Generic[Item]):
         """Tell that something has begun to fail; that it still does is not told again."""
         if action not in self._failing:
             self._failing.add(action)
-            self._policy.failed(error)
+            self._is_down |= action in ("open", "write")
+            self._policy.failed(error, action == "open" and self._file.fd is not None)
+
+    def _tell_recovery(self) -> None:
+        self._is_down = False
+        self._policy.recovered()
 
     def _report_loss(self, now: float) -> None:
         if self._policy.reports_itself and self._done < len(self._text):

@@ -329,13 +329,36 @@ def test_a_fifo_without_a_reader_is_said_and_filled_once_it_has_one(
     path = tmp_path / "fifo"
     os.mkfifo(path)
     with engine.serving(site_vhosts, "--access-log", str(path)) as server:
-        server.log.wait_for(f"access log: {path}: no process reads this FIFO; tried again")
+        server.log.wait_for(
+            f"access log: {path}: no process reads this FIFO; tried again each second, and lines "
+            "wait meanwhile"
+        )
         for number in range(3):
             server.get(f"/hello.txt?{number}")
         with path.open("rb") as reader:
             lines = [reader.readline().decode().rstrip("\n") for _ in range(3)]
         assert all(COMBINED.fullmatch(line) for line in lines)
         assert [re.findall(r"\?(\d)", line) for line in lines] == [["0"], ["1"], ["2"]]
+
+
+def test_a_log_that_cannot_be_opened_anew_is_written_on_and_said_to_be_until_it_works_again(
+    site_vhosts: Path, tmp_path: Path
+) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    with serving(site_vhosts, "--access-log", str(path)) as server:
+        path.rename(old)
+        path.mkdir()
+        server.signal(signal.SIGHUP)
+        server.log.wait_for(
+            f"access log: {path}: it is a directory; tried again each second, and the old file is "
+            "written on"
+        )
+        server.get("/hello.txt?old")
+        assert "?old" in _wait_for_lines(old, 1)[0]["request"]
+        path.rmdir()
+        server.log.wait_for(f"access log: {path}: it works again")
+        server.get("/hello.txt?new")
+        assert "?new" in _wait_for_lines(path, 1)[0]["request"]
 
 
 def test_after_a_full_disk_a_torn_line_is_finished_and_nothing_is_lost(
@@ -354,6 +377,7 @@ def test_after_a_full_disk_a_torn_line_is_finished_and_nothing_is_lost(
         assert not path.read_text().endswith("\n")
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
         lines = _wait_for_lines(path, 100)
+        server.log.wait_for(f"access log: {path}: it works again")
     assert [line["request"] for line in lines] == [
         f"GET /hello.txt?{number} HTTP/1.1" for number in range(100)
     ]

@@ -22,9 +22,26 @@ class Teller:
 
     losses: list[int] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    # Of each failure, whether lines go on into the file that was open before.
+    going_on: list[bool] = field(default_factory=list)
+    recoveries: int = 0
 
     def policy(self, most_bytes: int = 1 << 20) -> Policy[bytes]:
-        return Policy(lambda line: line, self._lost, self.failures.append, 0, most_bytes)
+        return Policy(
+            render=lambda line: line,
+            lost=self._lost,
+            failed=self._failed,
+            recovered=self._recovered,
+            gather_seconds=0,
+            most_bytes=most_bytes,
+        )
+
+    def _failed(self, error: Exception, goes_on: bool) -> None:
+        self.going_on.append(goes_on)
+        self.failures.append(error)
+
+    def _recovered(self) -> None:
+        self.recoveries += 1
 
     def _lost(self, count: int) -> bytes:
         self.losses.append(count)
@@ -208,7 +225,7 @@ def test_a_log_that_cannot_be_opened_anew_stays_and_is_tried_again(tmp_path: Pat
     sink.put(b"later\n", 6)
     sink.close(DEADLINE_SECONDS)
     assert (folder / "log").read_bytes() == b"later\n"
-    assert len(teller.failures) == 1
+    assert (len(teller.failures), teller.going_on, teller.recoveries) == (1, [True], 1)
 
 
 @pytest.mark.parametrize("length", [100, 5000])
