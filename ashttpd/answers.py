@@ -22,7 +22,7 @@ from ashttpd.http.request import Request, parse_key
 from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
 from ashttpd.http.selection import Selection, select
 from ashttpd.http.target import parse_path, split_target
-from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource
 
@@ -40,6 +40,7 @@ YOUNG_BYTES: Final = 64 << 20
 _OVERHEAD_BYTES: Final = 700
 # A hot answer that was not asked for in so long makes room when the memo is full.
 COLD_SECONDS: Final = 10
+_BUILD_AGAIN: Final = "; build the site again (mkroot --verify names all that is wrong)"
 
 
 class Hosts(Protocol):
@@ -143,7 +144,7 @@ class Answers:
         except HTTPError as error:
             return self._respond_error(webroot, request, error)
         except (WebrootError, OSError) as error:
-            text = "%s: answered %d: %s: %s"
+            text = "%s: answered %d: %s: %s%s"
             self._complain(text, request, HTTPStatus.INTERNAL_SERVER_ERROR, webroot, error)
             failure = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return self._respond_error(webroot, request, failure)[0], False
@@ -157,16 +158,18 @@ class Answers:
         try:
             return _show_error_page(webroot, request, error), True
         except (WebrootError, OSError) as damage:
-            text = "%s: answered %d without the site's page: %s: %s"
+            text = "%s: answered %d without the site's page: %s: %s%s"
             self._complain(text, request, error.status, webroot, damage)
             return respond_error(request, error), False
 
     def _complain(
         self, text: str, request: Request, status: int, webroot: Webroot | None, error: Exception
     ) -> None:
-        """Log what is wrong with a site's file."""
+        """Log what is wrong with a site's file, and what to do about it."""
         host, file = request.host.decode("ascii"), webroot and webroot.path
-        self._complaints.say(log.error, text, host, status, file, error, now=time.monotonic())
+        way_out = _BUILD_AGAIN if isinstance(error, WebrootError) else ""
+        now = time.monotonic()
+        self._complaints.say(log.error, text, host, status, file, error, way_out, now=now)
 
 
 def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answer, bool]:
@@ -246,7 +249,7 @@ def _read_verified(webroot: Webroot, found: Representation) -> bytes:
     body = webroot.read(variant.body_offset, variant.body_length)
     if sha256(body).digest() != variant.sha256:
         raise WebrootError(
-            f"the body of {found.resource.path[:100]!r} is damaged, "
-            f"{variant.body_length} bytes at {variant.body_offset}"
+            f"the body of {show(found.resource.path)} is damaged "
+            f"({variant.body_length} bytes at {variant.body_offset} of the file)"
         )
     return body

@@ -3,12 +3,12 @@
 import argparse
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from stat import S_ISDIR
 from typing import Final
 
 from ashttpd import __version__
 from ashttpd.budget import FilesError
-from ashttpd.commandline import Parser
+from ashttpd.commandline import Parser, path_from
 from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.errorlog import ErrorLog, logging_errors
@@ -16,7 +16,7 @@ from ashttpd.listen import Address, AddressError, parse_address
 from ashttpd.logfile import LogFileError
 from ashttpd.options import add_limits, limits_of, number_from, seconds_from
 from ashttpd.server import run
-from ashttpd.show import show
+from ashttpd.show import reason, show
 from ashttpd.standard import keep_standard_descriptors
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def make_parser() -> Parser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("vhosts", metavar="VHOSTS", type=Path, help="directory of webroots")
+    parser.add_argument("vhosts", metavar="VHOSTS", type=path_from, help="directory of webroots")
     parser.add_argument(
         "--model",
         choices=(*MODELS, *NAMES_OF_2010),
@@ -118,6 +118,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--access-log",
         metavar="PATH|-|off",
+        type=lambda text: str(path_from(text)),
         default="off",
         help="where to append a line per request in combined format; - is the standard output "
         "(default: off)",
@@ -166,7 +167,8 @@ def _config(options: argparse.Namespace, model: str, io: str) -> Config:
 def _serve(error_log: ErrorLog, options: argparse.Namespace, model: str, io: str) -> int:
     """Run the server; returns the exit status. What keeps it from starting is said in a line."""
     try:
-        if not options.vhosts.is_dir():
+        # Raises OSError for one that does not exist, or may not be looked at.
+        if not S_ISDIR(options.vhosts.stat().st_mode):
             error_log.say(f"ashttpd: {show(str(options.vhosts))}: not a directory")
             return 1
         return run(_config(options, model, io))
@@ -178,7 +180,7 @@ def _serve(error_log: ErrorLog, options: argparse.Namespace, model: str, io: str
     except LogFileError as error:
         error_log.say(f"ashttpd: --access-log: {show(str(error))}")
     except (AddressError, FilesError, OSError) as error:
-        error_log.say(f"ashttpd: {show(str(error))}")
+        error_log.say(f"ashttpd: {show(reason(error))}")
     except Exception:
         log.critical("ashttpd ends: this is a bug", exc_info=True)
     return 1

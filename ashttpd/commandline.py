@@ -6,6 +6,7 @@ A usage error is one line: the option, the value, and the way out.
 
 import argparse
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 USAGE: Final = 2
@@ -21,7 +22,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end the program with USAGE."""
-        said = message + self._suggestion(message)
+        said = _blame_options(message)
+        said += self._suggestion(said)
         # A value may hold anything, and has to stay on the line.
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
         self.exit(USAGE, f"{self.prog}: {shown}; {self.prog} --help shows all options\n")
@@ -37,3 +39,19 @@ class Parser(argparse.ArgumentParser):
                 if near:
                     return f" (did you mean {' or '.join(near)}?)"
         return ""
+
+
+def _blame_options(message: str) -> str:
+    """Leave operands out of a message about unknown options: those made them seem too many."""
+    if not message.startswith(_UNKNOWN):
+        return message
+    words = message.removeprefix(_UNKNOWN).split()
+    options = [word for word in words if word.startswith("-") and word != "-"]
+    return _UNKNOWN + " ".join(options or words)
+
+
+def path_from(text: str) -> Path:
+    """Return a path; the empty one, as of a variable that is not set, would be the current one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a path")
+    return Path(text)

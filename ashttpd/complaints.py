@@ -8,6 +8,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
+from ashttpd.show import reason
+
 # A service manager's log stays readable, and an operator who looks sees what is still wrong.
 COMPLAINT_SECONDS: Final = 10.0
 
@@ -30,6 +32,7 @@ class Complaints:
         """Log a text with its arguments unless one of its kind was logged less than `seconds` ago.
 
         `log_method` is a method of a logger: `log.error`, or `log.exception` within a handler.
+        An OSError among the arguments is shown by the system's words for it.
         `now` is in seconds of the monotonic clock. The line says how many of its kind were left
         out since the one before. Returns whether it was logged.
         """
@@ -37,8 +40,10 @@ class Complaints:
             until, left_out = self._kinds.get(text, (now, 0))
             is_due = now >= until
             self._kinds[text] = (now + self._seconds, 0) if is_due else (until, left_out + 1)
-        if is_due and left_out:
-            log_method(text + " (%d more like this since the last line about it)", *args, left_out)
-        elif is_due:
-            log_method(text, *args)
+        if is_due:
+            shown = [reason(each) if isinstance(each, OSError) else each for each in args]
+            if left_out:
+                text += " (%d more like this since the last line about it)"
+                shown.append(left_out)
+            log_method(text, *shown)
         return is_due

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from ashttpd.show import reason
+
 BACKLOG: Final = 4096
 # A connection is handed out when its first bytes are there (tcp(7), TCP_DEFER_ACCEPT), or after so
 # long: accepting it before means to wake up twice, which was a third of a short visit's cost.
@@ -62,7 +64,7 @@ def listen(address: Address) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:  # the latter for a label that no name can have
-        raise AddressError(f"{failure}: {error}") from error
+        raise AddressError(f"{failure}: {reason(error)}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted sockets inherit it, which saves a system call per connection.
@@ -77,7 +79,7 @@ def listen(address: Address) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise AddressError(f"{failure}: {error}") from error
+        raise AddressError(f"{failure}: {reason(error)}") from error
     listener.setblocking(False)
     return listener
 

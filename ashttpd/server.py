@@ -30,6 +30,7 @@ from ashttpd.threads.engine import ThreadsEngine
 from ashttpd.uring import engine as uring
 from ashttpd.uring.engine import UringEngine
 from ashttpd.vhosts.follow import Follower
+from ashttpd.vhosts.names import read_names
 from ashttpd.vhosts.watch import Watch
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -85,10 +86,10 @@ def _raise_file_limit() -> None:
 def _divide_files(config: Config, model: str) -> Budget:
     """Return what the limit of open files leaves for connections; raises FilesError.
 
-    Every name of the directory counts as a site.
+    Every name of the directory that is a host counts as a site, whatever its file is.
     """
     try:
-        sites = sum(not name.startswith(".") for name in os.listdir(config.vhosts))
+        sites = len(read_names(os.listdir(config.vhosts)).hosts)
     except OSError:
         sites = 0  # the watch tells of it
     needs = _FILES_NEEDED[model](config.threads)
@@ -100,7 +101,8 @@ def _limits_within(budget: Budget, limits: Limits) -> Limits:
     most, wanted = budget.connections, limits.max_connections
     if wanted > most:
         log.warning(
-            "--max-connections %d: the limit of open files leaves room for %d; raise it",
+            "--max-connections %d: the limit of open files leaves room for %d; raise that limit "
+            "(ulimit -Hn, or LimitNOFILE= of systemd)",
             wanted,
             most,
         )
@@ -188,6 +190,10 @@ def run(config: Config) -> int:
         budget = _divide_files(config, "uring" if config.model == AUTO else config.model)
         watch = Watch(config.vhosts)
         watch.check(START_SECONDS, lambda: bool(signals.stop))
+        if signals.stop:
+            name = signal.Signals(signals.stop).name
+            log.info("%s: the server ends, before it has answered anything", name)
+            return 0
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
         engine = _make_engine(config, budget, listeners, watch, access_log)

@@ -1,6 +1,16 @@
 """Text of others in messages: one line, and nothing that a terminal or a log reader obeys."""
 
 import logging
+import os
+
+
+def reason(error: BaseException) -> str:
+    """Return what an exception says: of the system its words and the file, and no errno."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) or repr(error)
+    if isinstance(error.filename, str | bytes):
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return error.strerror
 
 
 def show(text: str) -> str:

@@ -254,7 +254,9 @@ def test_a_damaged_small_body_is_500_until_it_is_whole_again(
         assert content_of(plan) == error_page(HTTPStatus.INTERNAL_SERVER_ERROR)
     # Each of the requests finds the damage, and the log has a line for all of them.
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "is damaged" in caplog.text
+    assert "the body of /" in caplog.text
+    assert "is damaged (" in caplog.text
+    assert "build the site again (mkroot --verify names all that is wrong)" in caplog.text
     flip(own, middle)
     assert answers.find(key_of(path), SECOND).status == 200
 

@@ -128,16 +128,22 @@ def test_an_engine_and_a_way_of_reading_that_do_not_go_together_are_named_with_e
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["missing", "file", "x" * 300])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing", "No such file or directory"),
+        ("file", "not a directory"),
+        ("file/below", "Not a directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
 def test_a_vhosts_that_is_no_directory_is_named_with_exit_status_1(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
     done = run_program(str(tmp_path / name))
     assert done.returncode == 1
-    assert done.stderr.startswith("ashttpd: ")
-    assert name in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr == f"ashttpd: {tmp_path / name}: {why}\n"
 
 
 def test_a_port_in_use_is_named_with_exit_status_1(server: Server) -> None:
@@ -176,6 +182,15 @@ def test_several_addresses_are_all_listened_on(site_vhosts: Path) -> None:
         for port in ports:
             server.port = port
             assert server.get("/hello.txt").status == 200
+
+
+def test_of_the_names_in_the_directory_only_hosts_are_counted_as_sites(
+    tmp_path: Path, site_webroot: Path
+) -> None:
+    for name in ("site.example", "site.example~", "no host", ".hidden", "10.0.0.1:80"):
+        (tmp_path / name).symlink_to(site_webroot)
+    with serving(tmp_path) as server:
+        server.log.wait_for(r"open files: .* for sites \(now 1\)")
 
 
 def test_a_directory_without_sites_is_served_with_a_warning(tmp_path: Path) -> None:

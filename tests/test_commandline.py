@@ -66,6 +66,22 @@ def test_an_unknown_option_is_told_with_the_nearest_one(
     assert f"(did you mean {meant}?)" in said
 
 
+def test_an_unknown_option_is_not_told_with_the_operands_behind_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = refused(PARSERS["ashttpd"], ["--thr", "2", "../vhosts"], capsys)
+    assert said.startswith("ashttpd: unrecognized arguments: --thr (did you mean --threads?);")
+    said = refused(PARSERS["ashttpd"], ["a", "b"], capsys)
+    assert said.startswith("ashttpd: unrecognized arguments: b;")
+
+
+@pytest.mark.parametrize("arguments", [[""], ["--access-log", "", "a"]])
+def test_an_empty_path_is_not_taken_for_the_working_directory(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "it is empty; name a path" in refused(PARSERS["ashttpd"], arguments, capsys)
+
+
 def test_a_value_with_line_ends_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(PARSERS["mkroot"], ["--x\ny\x1b[2J", "a", "b"], capsys)
     assert "--x\\ny\\x1b[2J" in said

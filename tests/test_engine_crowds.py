@@ -144,7 +144,7 @@ def test_more_connections_than_open_files_are_named_at_the_start_and_not_accepte
 ) -> None:
     with engine.serving(site_vhosts, "--max-connections", "190", under=LIMITED) as server:
         room = server.log.wait_for(
-            r"--max-connections 190: the limit of open files leaves room for (\d+); raise it"
+            r"--max-connections 190: the limit of open files leaves room for (\d+); raise that "
         )
         most = server.log.wait_for(r"open files: 200 allowed; (\d+) for connections and \d+ that")
         assert room[1] == most[1]

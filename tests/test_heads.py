@@ -81,9 +81,9 @@ def test_a_coded_copy_names_its_coding_and_a_plain_one_none() -> None:
     block = content_head(HTML.encode(), DIGEST, 5, coding="gzip", vary=(b"Accept-Encoding",)).block
     check(block, variant_of(block, coding="gzip"))
     for coding in ("identity", "br"):
-        with pytest.raises(WebrootError, match="content-encoding in its head is b'gzip', not"):
+        with pytest.raises(WebrootError, match="content-encoding in its head is gzip, not"):
             check(block, variant_of(block, coding=coding))
-    with pytest.raises(WebrootError, match="content-encoding in its head is no field, not b'gzip'"):
+    with pytest.raises(WebrootError, match="content-encoding in its head is no field, not gzip"):
         check(PLAIN, variant_of(PLAIN, coding="gzip"))
 
 

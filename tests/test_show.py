@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ashttpd.show import LineFormatter, show
+from ashttpd.show import LineFormatter, reason, show
+from ashttpd.webroot.errors import show as show_part
 from tests.servers import run_program
 
 
@@ -27,6 +28,19 @@ from tests.servers import run_program
 def test_what_cannot_be_printed_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert show(text) == shown
     assert show(shown) == shown
+
+
+def test_bytes_of_a_file_are_shown_as_text_and_as_a_part() -> None:
+    assert show_part("/café\n".encode()) == "/café\\n"
+    assert show_part(b"/caf\xe9") == "/caf\\xe9"
+    assert show_part(b"x" * 200) == "x" * 100
+
+
+def test_an_error_of_the_system_is_shown_by_its_words_and_its_file() -> None:
+    assert reason(OSError(5, "Input/output error")) == "Input/output error"
+    assert reason(FileNotFoundError(2, "No such file", "a/b")) == "a/b: No such file"
+    assert reason(OSError("changed meanwhile")) == "changed meanwhile"
+    assert reason(ValueError()) == "ValueError()"
 
 
 def _format(message: str, error: Exception | None = None) -> str:
@@ -52,4 +66,4 @@ def test_a_traceback_keeps_its_lines_and_nothing_that_a_terminal_obeys() -> None
 def test_the_program_shows_a_path_of_the_command_line_escaped(tmp_path: Path) -> None:
     result = run_program(f"{tmp_path}/\x1b[31m\n")
     assert result.returncode == 1
-    assert result.stderr == f"ashttpd: {tmp_path}/\\x1b[31m\\n: not a directory\n"
+    assert result.stderr == f"ashttpd: {tmp_path}/\\x1b[31m\\n: No such file or directory\n"

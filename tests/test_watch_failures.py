@@ -57,7 +57,7 @@ def test_an_open_file_that_cannot_be_looked_at_is_told_of_once_and_stops_no_chan
             assert two.check() is False
         place.link("b.example", "two")
         assert two.check() is True
-    assert caplog.text.count(f"a.example: its open file: [Errno {number}] {message}") == 1
+    assert caplog.text.count(f"a.example: its open file: {message}") == 1
     assert (text_of(two), text_of(two, "b.example")) == ("one", "two")
     caplog.set_level("INFO")
     two.check()
@@ -65,7 +65,7 @@ def test_an_open_file_that_cannot_be_looked_at_is_told_of_once_and_stops_no_chan
     with monkeypatch.context() as broken:
         _fail_fstat(broken, fd, lambda: OSError(number, message))
         two.check()
-    assert caplog.text.count("a.example: its open file: [Errno") == 2
+    assert caplog.text.count(f"a.example: its open file: {message}") == 2
 
 
 def test_a_new_file_is_served_though_the_open_one_cannot_be_looked_at(
@@ -109,8 +109,8 @@ def test_a_target_that_cannot_be_looked_at_is_told_of_once_for_each_reason(
             _fail_stat(broken, "a.example", OSError(errno.ENOTCONN, "Transport endpoint"))
             two.check()
         assert two.check() is False
-    assert caplog.text.count(f"a.example: refused, the old one stays: [Errno {number}]") == 2
-    assert caplog.text.count("a.example: refused, the old one stays: [Errno 107]") == 2
+    assert caplog.text.count(f"one: {os.strerror(number)}") == 2
+    assert caplog.text.count("one: Transport endpoint") == 2
     assert caplog.text.count("a.example: well again; it is served as before") == 2
     assert (text_of(two), text_of(two, "b.example")) == ("one", "two")
 
@@ -253,7 +253,7 @@ def test_a_listing_that_fails_half_way_keeps_all_sites_and_is_told_once(
         broken.setattr("ashttpd.vhosts.watch.os.listdir", listdir)
         for _ in range(3):
             assert two.check() is False
-    assert caplog.text.count("vhosts directory: [Errno 5]") == 1
+    assert caplog.text.count("vhosts directory: Input/output error") == 1
     assert text_of(two) == "one"
     place.link("b.example", "two")
     assert two.check() is True

@@ -106,7 +106,27 @@ def test_a_directory_a_fifo_a_socket_and_a_dangling_link_are_refused_by_name_wit
         watch.check()
     for name in ("directory", "fifo", "dangling", "loop", "empty", "text"):
         assert caplog.text.count(f"{name}.example: refused") == 1, name
+    dangling = "dangling.example: refused, nothing is served: a symlink to nowhere, which does not"
+    assert dangling in caplog.text
+    loop = "loop.example: refused, nothing is served: a symlink to loop.example, which leads back"
+    assert loop in caplog.text
     assert list(watch.current.webroots) == ["a.example"]
+
+
+def test_a_deploy_is_logged_with_the_site_ids_of_both_versions(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    place.link("a.example", "one")
+    watch.check()
+    one = watch.current.webroots["a.example"].site_id[:12]
+    place.link("a.example", "two")
+    watch.check()
+    two = watch.current.webroots["a.example"].site_id[:12]
+    assert [text for text in caplog.messages if "site id" in text] == [
+        f"a.example: serving 2 URLs, site id {one}",
+        f"a.example: replaced by 2 URLs, site id {two}; the old one was {one}",
+    ]
 
 
 def test_a_link_that_dangles_for_a_while_keeps_its_site(place: Place, watch: Watch) -> None:

@@ -362,7 +362,7 @@ def test_a_client_that_no_worker_can_have_any_more_is_closed(
         peer.settimeout(20)
         assert peer.recv(1) == b"", "its descriptor is closed"
     assert caplog.messages == [
-        "a client cannot be handed to a worker: [Errno 28] no room to watch another socket"
+        "a client cannot be handed to a worker: no room to watch another socket"
     ]
 
 

@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from ashttpd.show import show
+from ashttpd.show import reason, show
 from ashttpd.vhosts.crew import LOOK_SECONDS
 from ashttpd.vhosts.files import TICK_SECONDS, Held, Identity, WrittenError, identify
 from ashttpd.vhosts.jobs import Job, Look, Opening
@@ -23,6 +23,8 @@ SAY_SECONDS: Final = 5.0
 # A file that the machine cannot read is opened again at once, then after delays that double.
 FIRST_RETRY_SECONDS: Final = 0.4
 MOST_RETRY_SECONDS: Final = 10.0
+# As many digits of a site id as mkroot prints at the end of a build.
+_SHOWN_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,10 @@ class Entry:
             self._revoke()
             return True
         if isinstance(state, Exception):
-            if self._trouble != str(state):
-                self._trouble = str(state)
-                log.error("%s: its open file: %s; it is served as before", self.name, state)
+            if self._trouble != reason(state):
+                self._trouble = reason(state)
+                text = "%s: its open file: %s; it is served as before"
+                log.error(text, self.name, self._trouble)
         else:
             self.held = state
             if self._trouble:
@@ -164,10 +167,9 @@ class Entry:
         self._say_done(opening)
         result = opening.result
         if isinstance(result, Held):
-            kept = "replaced" if self.held else "serving"
-            self.held, self.verdict, self._complaint = result, None, ""
-            webroot = result.webroot
-            return f"{kept} {webroot.resource_count} URLs, site id {webroot.site_id[:12]}"
+            before, self.held = self.held, result
+            self.verdict, self._complaint = None, ""
+            return _news(before, result)
         assert result is not None
         error = result.__cause__
         assert isinstance(error, Exception)
@@ -177,7 +179,7 @@ class Entry:
 
     def refuse(self, error: Exception) -> None:
         """Log why a file is not served, once."""
-        complaint = str(error) or repr(error)
+        complaint = reason(error)
         if self._complaint == complaint:
             return
         self._complaint = complaint
@@ -212,6 +214,15 @@ class Entry:
         if job.is_said:
             seconds = job.lasts(time.monotonic())
             log.info("%s: %s its file took %.0f s", self.name, _what(job), seconds)
+
+
+def _news(before: Held | None, now: Held) -> str:
+    """Say what is served now, and what was before."""
+    urls = now.webroot.resource_count
+    shown = f"{urls:,} URL{'s' * (urls != 1)}, site id {now.webroot.site_id[:_SHOWN_DIGITS]}"
+    if before is None:
+        return f"serving {shown}"
+    return f"replaced by {shown}; the old one was {before.webroot.site_id[:_SHOWN_DIGITS]}"
 
 
 def _what(job: Job) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from inotify_simple import INotify, flags
 
+from ashttpd.show import reason
 from ashttpd.vhosts.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -121,9 +122,10 @@ class Changes:
             self._drop()
         except OSError:
             self._inotify = None
-        if self._complaint != str(error):
-            self._complaint = str(error)
-            log.warning("inotify: %s; changes are found within %s s", error, CHECK_SECONDS)
+        if self._complaint != reason(error):
+            self._complaint = reason(error)
+            text = "inotify: %s; changes are found within %s s"
+            log.warning(text, self._complaint, CHECK_SECONDS)
 
 
 class Follower:

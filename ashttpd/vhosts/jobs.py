@@ -4,13 +4,21 @@ A job is made by the watch, run by a thread once, and then read by the watch; no
 written by both.
 """
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISLNK
+from typing import Final
 
 from ashttpd.vhosts.files import Held, Identity, OpenError, identify, open_webroot, recheck
 from ashttpd.webroot.reader import Webroot
+
+_LINK_REASONS: Final = {
+    errno.ENOENT: ", which does not exist",
+    errno.ELOOP: ", which leads back to itself",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +67,15 @@ class Look(Job):
         except FileNotFoundError:
             return None
         self.link = identify(status)
-        return identify(self.path.stat()) if S_ISLNK(status.st_mode) else self.link
+        return self._follow() if S_ISLNK(status.st_mode) else self.link
+
+    def _follow(self) -> Identity:
+        """Return what a symlink leads to; raises OSError, which says where it leads."""
+        try:
+            return identify(self.path.stat())
+        except OSError as error:
+            why = _LINK_REASONS.get(error.errno or 0, f": {error.strerror}")
+            raise OSError(error.errno, f"a symlink to {os.readlink(self.path)}{why}") from error
 
 
 @dataclass(slots=True, eq=False)

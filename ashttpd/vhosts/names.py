@@ -91,7 +91,10 @@ def maybe_reason(name: str) -> str | None:
     if name.endswith(".") and _HOST_NAME.fullmatch(name[:-1]):
         return f"its name is no host name; leave the final dot out: {name[:-1]}"
     if not _HOST_NAME.fullmatch(name) or not _is_address(name):
-        return "its name is no host name"
+        return (
+            "its name is no host name; rename it to one, as in example.com, *.example.com or "
+            "[2001:db8::1], or put a dot in front"
+        )
     return None
 
 

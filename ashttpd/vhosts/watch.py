@@ -15,7 +15,7 @@ from typing import Final
 
 from ashttpd.answers import Answers
 from ashttpd.complaints import Complaints
-from ashttpd.show import show
+from ashttpd.show import reason, show
 from ashttpd.sites import Sites
 from ashttpd.vhosts.crew import LOOK_SECONDS, Crew
 from ashttpd.vhosts.entry import Entry
@@ -89,8 +89,9 @@ class Watch:
             else:
                 self._help_along()
         late = sum(map(_is_busy, self._entries.values()))
-        if late:
-            log.warning("going on while the files of %d sites are still being opened", late)
+        if late and not is_over():
+            sites = "1 site" if late == 1 else f"{late} sites"
+            log.warning("going on without %s, still being opened", sites)
         return self.take()
 
     def _is_busy(self) -> bool:
@@ -102,9 +103,9 @@ class Watch:
             names = self._read_directory()
         except OSError as error:
             # Not the moment to drop every site: the directory may be on its way back.
-            if self._complaint != str(error):
-                self._complaint = str(error)
-                log.error("vhosts directory: %s; the sites stay as they were", error)
+            if self._complaint != reason(error):
+                self._complaint = reason(error)
+                log.error("vhosts directory: %s; the sites stay as they were", self._complaint)
         else:
             if self._complaint:
                 self._complaint = ""
@@ -138,9 +139,9 @@ class Watch:
         for name, since in self._temporary.items():
             if now - since >= TEMPORARY_SECONDS:
                 refused[name] = "ln left it behind; remove it, or write it in lower case"
-        for name, reason in refused.items():
-            if self._refused.get(name) != reason:
-                log.error("%s: refused, nothing is served: %s", show(name), show(reason))
+        for name, why in refused.items():
+            if self._refused.get(name) != why:
+                log.error("%s: refused, nothing is served: %s", show(name), show(why))
         self._refused = refused
 
     def _update_entries(self, names: Names) -> None:

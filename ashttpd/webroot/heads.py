@@ -8,7 +8,7 @@ that divides or ends messages must not come out of a site's file. No file is rea
 from collections.abc import Mapping
 from typing import Final
 
-from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.grammar import FIELD_LINE, VARY
 from ashttpd.webroot.resource import IDENTITY, Resource, Variant, entity_tag
 
@@ -46,7 +46,7 @@ def check_head(block: bytes, variant: Variant) -> Mapping[bytes, bytes]:
     if block[variant.fields_length :] != b"Content-Length: %d\r\n\r\n" % variant.body_length:
         raise WebrootError(
             f"its head does not end with the length of the body, {variant.body_length}: "
-            f"{block[variant.fields_length :][:100]!r}"
+            f"{show(block[variant.fields_length :])}"
         )
     validators = _fields_of(block[: variant.validators_length])
     others = _fields_of(block[variant.validators_length : variant.fields_length])
@@ -60,7 +60,7 @@ def check_head(block: bytes, variant: Variant) -> Mapping[bytes, bytes]:
     coding = None if variant.coding == IDENTITY else variant.coding.encode("ascii")
     for name in _vary(validators):
         if not VARY.fullmatch(name):
-            raise WebrootError(f"Vary in its head names {name[:100]!r}, which is no field")
+            raise WebrootError(f"Vary in its head names {show(name)}, which is no field")
     _check_value(validators, b"etag", None, entity_tag(variant.sha256))
     _check_value(others, b"content-type", variant.media_type.encode("ascii"))
     _check_value(others, b"content-encoding", coding)
@@ -103,7 +103,7 @@ def _fields_of(part: bytes) -> dict[bytes, bytes]:
     while position < len(part):
         line = FIELD_LINE.match(part, position)
         if line is None:
-            raise WebrootError(f"no field line in its head: {part[position : position + 100]!r}")
+            raise WebrootError(f"no field line in its head: {show(part[position:])}")
         name = line[1].lower()
         if name in fields:
             raise WebrootError(f"{_text(name)} stands twice in its head")
@@ -116,9 +116,12 @@ def _check_value(fields: Mapping[bytes, bytes], name: bytes, *allowed: bytes | N
     """Raise WebrootError unless the value of a field, None where it is not there, is allowed."""
     value = fields.get(name)
     if value not in allowed:
-        shown = "no field" if value is None else repr(value[:100])
-        expected = " or ".join("no field" if v is None else repr(v) for v in allowed)
-        raise WebrootError(f"{_text(name)} in its head is {shown}, not {expected}")
+        expected = " or ".join(map(_shown, allowed))
+        raise WebrootError(f"{_text(name)} in its head is {_shown(value)}, not {expected}")
+
+
+def _shown(value: bytes | None) -> str:
+    return "no field" if value is None else show(value)
 
 
 def _text(name: bytes) -> str:

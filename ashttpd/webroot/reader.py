@@ -20,7 +20,7 @@ from stat import S_ISREG
 from typing import Final
 
 from ashttpd.webroot import layout
-from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.grammar import is_uri_reference
 from ashttpd.webroot.heads import check_head, check_selection
 from ashttpd.webroot.resource import Resource, Variant
@@ -219,7 +219,7 @@ class Webroot:
                 resource, _length = self._record(record)
                 if resource.path != path:
                     raise WebrootError(
-                        f"the index leads from {path[:100]!r} to {resource.path[:100]!r}"
+                        f"the index leads from {show(path)} to {show(resource.path)}"
                     )
                 return resource
             if found > hashed or not record:
@@ -236,7 +236,7 @@ class Webroot:
             return None
         resource = self.lookup(page)
         if resource is None or resource.status != 200:
-            raise WebrootError(f"{page[:100]!r} is the error page of a {status}, but no page")
+            raise WebrootError(f"{show(page)} is the error page of a {status}, but no page")
         return resource
 
     def resources(self) -> Iterator[tuple[int, Resource]]:
@@ -267,7 +267,7 @@ class Webroot:
         try:
             check_selection(check_head(block, variant), resource, variant)
         except WebrootError as error:
-            raise WebrootError(f"{resource.path[:100]!r} cannot be sent: {error}") from error
+            raise WebrootError(f"{show(resource.path)} cannot be sent: {error}") from error
         return block
 
     def read(self, offset: int, length: int) -> bytes:
@@ -362,24 +362,27 @@ class Webroot:
 def _check_resource(resource: Resource) -> None:
     """Raise WebrootError where a record says what no server could send."""
     path, location, status = resource.path, resource.location, resource.status
-    shown = path[:100]
     if not is_canonical(path):
-        raise WebrootError(f"{shown!r} is no canonical path")
+        raise WebrootError(f"{show(path)} is no canonical path")
     if not (
         status == layout.STATUS_PAGE
         or status in layout.STATUSES_ELSEWHERE
         or (400 <= status <= 599 and status not in layout.STATUSES_OF_NO_RECORD)
     ):
-        raise WebrootError(f"{shown!r} has the status {status}")
+        raise WebrootError(f"{show(path)} has the status {status}")
     if bool(resource.variants) != (status < 400):
         raise WebrootError(
-            f"{shown!r} has the status {status} and {len(resource.variants)} variants"
+            f"{show(path)} has the status {status} and {len(resource.variants)} variants"
         )
     if bool(location) != (status in layout.STATUSES_ELSEWHERE):
-        raise WebrootError(f"{shown!r} has the status {status} with {location[:100]!r}")
+        where = show(location) or "no location"
+        raise WebrootError(f"{show(path)} has the status {status} with {where}")
     if resource.modified is not None and not 0 <= resource.modified <= layout.MAX_MODIFIED:
-        raise WebrootError(f"{shown!r} was modified {resource.modified} s after 1970")
+        raise WebrootError(f"{show(path)} was modified {resource.modified} s after 1970")
     if not is_uri_reference(location):
-        raise WebrootError(f"the location of {shown!r} cannot be sent: {location[:100]!r}")
+        shown = show(location)
+        raise WebrootError(f"the location of {show(path)} cannot be sent: {shown}")
     if resource.keep_query and (not location or b"#" in location):
-        raise WebrootError(f"{shown!r} keeps the query, and {location[:100]!r} has no place for it")
+        raise WebrootError(
+            f"{show(path)} keeps the query, and {show(location)} has no place for it"
+        )

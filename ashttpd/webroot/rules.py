@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping
 
 from ashttpd.webroot import layout
-from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.sections import is_canonical
 
 
@@ -63,7 +63,7 @@ def _add_error_page(pages: dict[tuple[int, bytes], bytes], rule: bytes) -> None:
     path = rule[layout.ERROR_PAGE.size :]
     directory = layout.parent_of(path)
     if not (400 <= status <= 599 and is_canonical(path) and directory):
-        raise WebrootError(f"{path[:100]!r} cannot be the error page of a {status}")
+        raise WebrootError(f"{show(path)} cannot be the error page of a {status}")
     if (status, directory) in pages:
-        raise WebrootError(f"{path[:100]!r} is a second error page of a {status}")
+        raise WebrootError(f"{show(path)} is a second error page of a {status}")
     pages[status, directory] = path
