@@ -10,6 +10,7 @@ from ashttpd.http.answer import Answer
 from ashttpd.http.dates import second_of
 from ashttpd.http.digests import repr_digest
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.methods import OTHER_METHODS
 from ashttpd.http.pages import choose_media_type, error_page
 from ashttpd.http.plan import Extent
 from ashttpd.http.request import Request
@@ -20,6 +21,7 @@ from ashttpd.http.respond import (
     respond_without_site,
 )
 from ashttpd.http.respond import respond as respond_at
+from ashttpd.http.scan import MAX_METHOD_BYTES
 from ashttpd.http.selection import Selection, select
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 from fuzz.fakes import FakeFile
@@ -323,7 +325,12 @@ def test_a_status_without_a_name_has_an_empty_phrase() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE", b"QUERY"]
+    "method",
+    [
+        *(b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE", b"QUERY", b"LINK", b"ACL"),
+        *(b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"REPORT"),
+        *(b"SEARCH", b"VERSION-CONTROL", b"MKCALENDAR", b"ORDERPATCH", b"BIND"),
+    ],
 )
 def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) -> None:
     assert lines_of(error_of(replace(GET, method=method))) == [
@@ -334,7 +341,12 @@ def test_a_method_that_no_file_has_a_use_for_is_405_with_allow(method: bytes) ->
     ]
 
 
-@pytest.mark.parametrize("method", [b"BREW", b"get", b"PROPFIND"])
+def test_every_known_method_may_be_sent_and_none_of_them_is_served() -> None:
+    assert all(len(method) <= MAX_METHOD_BYTES for method in OTHER_METHODS)
+    assert not OTHER_METHODS & {b"GET", b"HEAD", b"OPTIONS"}
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"propfind", b"PRI"])
 def test_an_unknown_method_is_501(method: bytes) -> None:
     assert lines_of(error_of(replace(GET, method=method))) == [
         b"HTTP/1.1 501 Not Implemented",

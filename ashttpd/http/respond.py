@@ -13,6 +13,7 @@ from ashttpd.http.conditional import Validators, check
 from ashttpd.http.dates import format_date
 from ashttpd.http.digests import repr_digest, wants_sha256
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.methods import OTHER_METHODS
 from ashttpd.http.pages import HTML, choose_media_type, error_page
 from ashttpd.http.plan import Extent, File, Piece, piece_length
 from ashttpd.http.ranges import Part, Unsatisfiable, content_range
@@ -23,11 +24,6 @@ from ashttpd.webroot.resource import Resource, Variant, entity_tag
 
 ALLOW: Final = b"Allow: GET, HEAD, OPTIONS\r\n"
 _BOUNDARY_DIGEST_BYTES: Final = 16
-# Known methods that a file has no use for: 405. All others are 501 (RFC 9110 section 15.6.2).
-_OTHER_METHODS: Final = frozenset(
-    # RFC 9110 section 9.3, RFC 5789, RFC 10008
-    (b"POST", b"PUT", b"DELETE", b"CONNECT", b"TRACE", b"PATCH", b"QUERY")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,8 @@ def respond_without_site(request: Request) -> Answer | None:
     """
     if request.expect is not None:
         raise HTTPError(HTTPStatus.EXPECTATION_FAILED, "an expectation that nobody knows")
-    if request.method in _OTHER_METHODS:
+    # What is not known is 501 (RFC 9110 section 15.6.2).
+    if request.method in OTHER_METHODS:
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "no method for a file", ALLOW)
     if request.method == b"OPTIONS":
         return _answer(request, HTTPStatus.NO_CONTENT, ALLOW + b"\r\n")
