@@ -13,6 +13,21 @@ from ashttpd.http.pages import HTML, JSON, PROBLEM, TEXT, choose_media_type, err
 ERRORS = [status for status in HTTPStatus if status >= 300]
 
 
+MOVED = {
+    300: "The page is at one of several addresses",
+    301: "The page has moved to another address",
+    302: "The page is at another address for now",
+    303: "The answer is at another address",
+    307: "The page is at another address for now",
+    308: "The page has moved to another address",
+}
+
+
+def description_of(status: HTTPStatus) -> str:
+    """What a page says of its status."""
+    return MOVED.get(status) or status.description or status.phrase
+
+
 class Outline(HTMLParser):
     """Collects the text of each element."""
 
@@ -35,12 +50,12 @@ def test_a_page_names_its_status_in_title_and_heading(status: HTTPStatus) -> Non
     outline.feed(error_page(status).decode("utf-8"))
     name = f"{status.value} {status.phrase}"
     assert outline.texts["title"] == outline.texts["h1"] == name
-    assert outline.texts["p"] == f"{status.description or status.phrase}."
+    assert outline.texts["p"] == f"{description_of(status)}."
 
 
 @pytest.mark.parametrize("status", ERRORS)
 def test_what_a_page_says_needs_no_escaping(status: HTTPStatus) -> None:
-    said = status.phrase + status.description
+    said = status.phrase + description_of(status)
     assert escape(said, quote=False) == said
 
 
@@ -63,7 +78,7 @@ def test_json_is_a_problem_details_object_under_either_name(status: HTTPStatus) 
     assert json.loads(page) == {
         "status": status.value,
         "title": status.phrase,
-        "detail": f"{status.description or status.phrase}.",
+        "detail": f"{description_of(status)}.",
     }
 
 
@@ -71,7 +86,7 @@ def test_json_is_a_problem_details_object_under_either_name(status: HTTPStatus) 
 def test_plain_text_says_the_same(status: HTTPStatus) -> None:
     heading, empty, text = error_page(status, TEXT).decode("utf-8").splitlines()
     assert heading == f"{status.value} {status.phrase}"
-    assert (empty, text) == ("", f"{status.description or status.phrase}.")
+    assert (empty, text) == ("", f"{description_of(status)}.")
 
 
 @pytest.mark.parametrize("media_type", [HTML, JSON, TEXT])

@@ -14,6 +14,16 @@ PROBLEM: Final = "application/problem+json"  # RFC 9457
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
 
+# Where Python's own descriptions speak of things that are not there: a "URI list".
+_DESCRIPTIONS: Final = {
+    HTTPStatus.MULTIPLE_CHOICES: "The page is at one of several addresses",
+    HTTPStatus.MOVED_PERMANENTLY: "The page has moved to another address",
+    HTTPStatus.FOUND: "The page is at another address for now",
+    HTTPStatus.SEE_OTHER: "The answer is at another address",
+    HTTPStatus.TEMPORARY_REDIRECT: "The page is at another address for now",
+    HTTPStatus.PERMANENT_REDIRECT: "The page has moved to another address",
+}
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,7 +42,8 @@ def error_page(status: int, media_type: str = HTML) -> bytes:
         known = HTTPStatus(status)
     except ValueError:  # is to be taken for x00 of its class (RFC 9110 section 15)
         known = HTTPStatus(status // 100 * 100)
-    phrase, description = known.phrase, known.description or known.phrase
+    phrase = known.phrase
+    description = _DESCRIPTIONS.get(known) or known.description or phrase
     if media_type == TEXT:
         page = f"{status} {phrase}\n\n{description}.\n"
     elif media_type == HTML:
