@@ -18,9 +18,9 @@ from mkroot.sniff import (
     looks_like_json,
     looks_like_text,
     maybe_binary_property_list,
-    maybe_cache_manifest,
     maybe_feed,
     maybe_lexicon,
+    maybe_manifest,
     maybe_page,
     maybe_transport_stream,
 )
@@ -226,7 +226,7 @@ _PAGE_SUFFIXES = (b"asp", b"aspx", b"cfm", b"cgi", b"com", b"jsp", b"jspx", b"ph
 
 # Suffixes with two meanings; the table holds the one to use where these answer None.
 _AMBIGUOUS: Mapping[bytes, Callable[[bytes], str | None]] = {
-    b"manifest": maybe_cache_manifest,
+    b"manifest": maybe_manifest,
     b"mts": maybe_transport_stream,
     b"plist": maybe_binary_property_list,
     b"pls": maybe_lexicon,

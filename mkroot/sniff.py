@@ -108,11 +108,14 @@ def looks_like_json(head: bytes) -> bool:
     return start.startswith((b"{", b"[")) and looks_like_text(head)
 
 
-def maybe_cache_manifest(head: bytes) -> str | None:
-    """text/cache-manifest when a `.manifest` is of an offline page, and not of ClickOnce."""
+def maybe_manifest(head: bytes) -> str | None:
+    """The type of a `.manifest` that is of a web application or offline page, not of ClickOnce."""
     # HTML section 7.10.3.2 of 2014: its first line.
     start = head.removeprefix(codecs.BOM_UTF8)
-    return "text/cache-manifest" if start.startswith(b"CACHE MANIFEST") else None
+    if start.startswith(b"CACHE MANIFEST"):
+        return "text/cache-manifest"
+    # ClickOnce's is XML.
+    return "application/manifest+json" if looks_like_json(head) else None
 
 
 def maybe_lexicon(head: bytes) -> str | None:

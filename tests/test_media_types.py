@@ -163,6 +163,7 @@ TEXTS = [
     ("v1.2.3", b"\x00\x01\x02\x03" * 9, "application/octet-stream"),
     # Two meanings of a suffix.
     ("Setup.exe.manifest", XML + b"<assembly/>", "application/x-ms-manifest"),
+    ("site.manifest", b'{"name": "x", "start_url": "/"}', "application/manifest+json"),
     ("offline.manifest", b"CACHE MANIFEST\n/a\n", "text/cache-manifest; charset=utf-8"),
     ("radio.pls", b"[playlist]\nFile1=a\n", "audio/x-scpls"),
     ("words.pls", XML + b"<lexicon/>", "application/pls+xml"),
