@@ -31,7 +31,7 @@ from mkroot.pipeline import Draft, MakeHead, Pipeline
 from mkroot.precompressed import Plain, find_copies
 from mkroot.remarks import Remarks
 from mkroot.shortfalls import LongUrls
-from mkroot.spill import temporary_database
+from mkroot.spill import ignored_folders, temporary_database
 from mkroot.tree import Kind, Node, Tree, TreeOptions
 from mkroot.writer import Stored, Writer
 
@@ -154,6 +154,8 @@ class _Build:
             Kind.SLASHLESS: self._slashless,
             Kind.LINK: self._link,
         }
+        for text in ignored_folders():
+            self.progress.warn(text)
         for node in self._tree.walk():
             write[node.kind](node)
         self._pipeline.flush()

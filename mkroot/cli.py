@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
-from ashttpd.commandline import Parser
+from ashttpd.commandline import Parser, path_from
 from ashttpd.standard import keep_standard_descriptors
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -130,7 +130,10 @@ def make_parser() -> Parser:
         help="make listings, HTML and JSON, for directories without an index (default: 404)",
     )
     parser.add_argument(
-        "--listing-template", metavar="FILE", type=Path, help="Jinja2 template of the HTML listing"
+        "--listing-template",
+        metavar="FILE",
+        type=path_from,
+        help="Jinja2 template of the HTML listing",
     )
     parser.add_argument(
         "--last-modified",
@@ -253,6 +256,10 @@ def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) ->
     operands = _OPERANDS[action]
     wanted = len(operands.split())
     if len(given) == wanted or (operands.endswith("...") and len(given) > wanted):
+        # As of a variable that is not set; a Path would take it for the working directory.
+        if "" in given:
+            name = operands.split()[min(given.index(""), wanted - 1)].removesuffix("...")
+            parser.error(f"{name} is empty")
         return
     what = "a build" if action is None else f"--{action}"
     shown = f": {' '.join(map(repr, given))}" if given else ""

@@ -1,6 +1,7 @@
 """Reads a file of the tree once: its bytes for the writer, what they are for the header."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from itertools import chain
@@ -9,7 +10,7 @@ from typing import Final
 from mkroot.beneath import reason
 from mkroot.decode import DecodeError, decode
 from mkroot.directory import Directory
-from mkroot.encoded import EncodedRules, GivenCopy, inner_name
+from mkroot.encoded import EncodedRules, GivenCopy, exact_glob, inner_name
 from mkroot.errors import BuildError, show
 from mkroot.media_types import MediaType, MediaTypes, Utf8Check
 from mkroot.remarks import Remarks
@@ -84,9 +85,10 @@ class Content:
         try:
             yield from decode(chain([first], chunks), coding.name)
         except DecodeError as error:
+            rule = shlex.quote(f"{show(exact_glob(self._path))}=identity")
             raise BuildError(
-                f"{show(self._path)}: {error}; --encoded {show(self._name)}=identity takes it as "
-                "it is"
+                f"{show(self._path)}: {error}; --encoded {rule} takes it as it is, if it stands "
+                "behind the other --encoded"
             ) from error
 
     def given_copies(self) -> tuple[GivenCopy, ...]:

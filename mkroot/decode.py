@@ -33,12 +33,16 @@ class DecodeError(Exception):
     """The bytes are not in the coding, or stand for more than is taken; the message says which."""
 
 
+class _BehindError(Exception):
+    """There are bytes behind the end."""
+
+
 class _Decoder(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Return about _PIECE_BYTES; no data asks for more of what came before."""
 
     def is_finished(self) -> bool:
-        """Whether the end was seen. Data behind it has feed raise ValueError."""
+        """Whether the end was seen. Data behind it has feed raise an error."""
 
 
 class _Gzip:
@@ -48,7 +52,7 @@ class _Gzip:
     def feed(self, data: bytes) -> bytes:
         piece = self._decoder.decompress(self._decoder.unconsumed_tail + data, _PIECE_BYTES)
         if self._decoder.unused_data:
-            raise ValueError("there are bytes behind its end")
+            raise _BehindError
         return piece
 
     def is_finished(self) -> bool:
@@ -75,7 +79,7 @@ class _Zstd:
     def feed(self, data: bytes) -> bytes:
         piece = self._decoder.decompress(data, _PIECE_BYTES)
         if self._decoder.unused_data:
-            raise ValueError("there are bytes behind its end")
+            raise _BehindError
         return piece
 
     def is_finished(self) -> bool:
@@ -87,7 +91,10 @@ _DECODERS: Final[Mapping[str, Callable[[], _Decoder]]] = {
     "br": _Brotli,
     "zstd": _Zstd,
 }
-_FAILURES: Final = (zlib.error, brotli.error, zstd.ZstdError, ValueError)
+# How each begins (RFC 1952 section 2.3.1, RFC 8878 section 3.1.1); brotli has no such bytes.
+_MAGIC: Final[Mapping[str, bytes]] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC_BYTES: Final = 4
+_FAILURES: Final = (zlib.error, brotli.error, zstd.ZstdError)
 
 
 def decode(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
@@ -97,25 +104,32 @@ def decode(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     """
     decoder = _DECODERS[coding]()
     taken = given = 0
+    start = b""
     for chunk in chunks:
         taken += len(chunk)
-        for piece in _pieces(decoder, chunk, coding):
-            given += len(piece)
-            _check_size(given, taken)
-            yield piece
+        start += chunk[: _MAGIC_BYTES - len(start)]
+        try:
+            for piece in _pieces(decoder, chunk):
+                given += len(piece)
+                _check_size(given, taken)
+                yield piece
+        except _BehindError as error:
+            raise DecodeError(f"has bytes behind the end of its {coding}") from error
+        except _FAILURES as error:
+            # The words of the library say nothing to a user of ours.
+            begins = start.startswith(_MAGIC.get(coding, b""))
+            text = f"is damaged or no {coding}" if begins else f"does not begin as {coding}"
+            raise DecodeError(text) from error
     if not decoder.is_finished():
-        raise DecodeError(f"no {coding}: it ends too early, behind {taken:,} bytes")
+        raise DecodeError(f"ends too early for {coding}, after {taken:,} bytes")
 
 
-def _pieces(decoder: _Decoder, chunk: bytes, coding: str) -> Iterator[bytes]:
+def _pieces(decoder: _Decoder, chunk: bytes) -> Iterator[bytes]:
     """Yield what a chunk adds: fed once, and then asked until there is nothing more."""
     while chunk or not decoder.is_finished():
-        try:
-            if decoder.is_finished():
-                raise ValueError("there are bytes behind its end")
-            piece = decoder.feed(chunk)
-        except _FAILURES as error:
-            raise DecodeError(f"no {coding}: {error}") from error
+        if decoder.is_finished():
+            raise _BehindError
+        piece = decoder.feed(chunk)
         chunk = b""
         if not piece:
             return

@@ -52,6 +52,14 @@ class EncodedRules:
         return None
 
 
+def exact_glob(path: bytes) -> bytes:
+    """Return a glob that matches the file at a path inside of the tree, in no other directory.
+
+    Wildcards in the path itself stay such.
+    """
+    return path if b"/" in path else b"/" + path
+
+
 def inner_name(path: bytes) -> bytes:
     """Return the name that tells what is inside of a coded file: `x.js` of `x.js.gz`."""
     match = _SUFFIX.fullmatch(path)

@@ -28,6 +28,9 @@ _KINDS: Final = {
     stat.S_IFLNK: "a symlink now, and was none when the build began",
 }
 
+# A symlink of /proc, such as /dev/stdout leads to.
+_OPEN_FILE: Final = "a symlink to what a process has open, which cannot be replaced"
+
 
 def place_of(path: Path) -> Path:
     """Return where a webroot is put: at `path`, or at what a symlink there leads to.
@@ -52,14 +55,23 @@ def _place_of_symlink(path: Path) -> Path:
         fd = look(os.fsencode(path))
     except OSError as error:
         if error.errno == errno.ELOOP:
-            what = "a symlink that leads round, or to what a process has open"
-            raise BuildError(f"{_shown(path)}: {what}") from error
+            what = "a symlink that leads back to itself" if _is_loop(path) else _OPEN_FILE
+            raise BuildError(f"{_shown(path)}: {what}; name a file") from error
         raise
     try:
         _refuse_special(path, os.fstat(fd).st_mode, "a symlink to ")
         return Path(os.fsdecode(real_path(fd)))
     finally:
         os.close(fd)
+
+
+def _is_loop(path: Path) -> bool:
+    """Whether a symlink that may not be followed cannot be."""
+    try:
+        os.stat(path)
+    except OSError:
+        return True
+    return False
 
 
 def _refuse_special(path: Path, mode: int, prefix: str = "") -> None:

@@ -52,7 +52,7 @@ def find_copies(
                 copies.add(name)
         except DecodeError as error:
             path = show(directory.path[1:] + name)
-            warn(f"{path}: served as a file of its own, no copy of {show(stem)}: {error}")
+            warn(f"{path}: {error}, so it is no copy of {show(stem)} and has a URL of its own")
     return found
 
 
@@ -77,8 +77,8 @@ def _are_equal(chunks: Iterator[bytes], pieces: Iterator[bytes]) -> bool:
         while len(ahead) < len(piece) and (more := next(chunks, b"")):
             ahead += more
         if not ahead.startswith(piece):
-            raise DecodeError("it unpacks to something else")
+            raise DecodeError("unpacks to something else")
         ahead = ahead[len(piece) :]
     if ahead or next(chunks, b""):
-        raise DecodeError("it unpacks to something else")
+        raise DecodeError("unpacks to something else")
     return True

@@ -14,8 +14,9 @@ MAX_NAMED: Final = 20
 class _Sum:
     """Files of one kind: how many there are, and the names of the first."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, one: str, many: str) -> None:
+        self._one = one
+        self._many = many
         self._count = 0
         self._names: list[str] = []
 
@@ -29,8 +30,8 @@ class _Sum:
         if self._count:
             more = self._count - len(self._names)
             named = ", ".join(self._names) + (f" and {more:,} more" if more else "")
-            files = "1 file" if self._count == 1 else f"{self._count:,} files"
-            yield f"{files} {self._text}: {named}"
+            text = self._one if self._count == 1 else f"{self._count:,} {self._many}"
+            yield f"{text}: {named}"
 
 
 class Remarks:
@@ -40,16 +41,22 @@ class Remarks:
         """Nothing seen yet."""
         self._warn = warn
         self._gzip = _Sum(
-            "with gzip inside, under a name that says otherwise, served as it stands "
-            "(--encoded 'GLOB=gzip' serves what is inside)"
+            "1 file has gzip inside under a name that says otherwise, and is served as it stands "
+            "(--encoded 'GLOB=gzip' serves what is inside)",
+            "files have gzip inside under names that say otherwise, and are served as they stand "
+            "(--encoded 'GLOB=gzip' serves what is inside)",
         )
         self._copies = _Sum(
-            "that are compressed copies of files beside them, and no URLs of their own "
-            "(--precompressed serve makes them such)"
+            "1 file is used as the compressed copy of the file beside it; it has no URL of its own "
+            "(--precompressed serve gives it one)",
+            "files are used as the compressed copies of the files beside them; they have no URLs "
+            "of their own (--precompressed serve gives them some)",
         )
         self._pages = _Sum(
-            "with an HTML page inside, served as another type, since its name does not say HTML "
-            "(--type 'GLOB=text/html; charset=utf-8' makes a page of it)"
+            "1 file has an HTML page inside and is served as another type, since its name does not "
+            "say HTML (--type 'GLOB=text/html; charset=utf-8' makes it a page)",
+            "files have an HTML page inside and are served as another type, since their names do "
+            "not say HTML (--type 'GLOB=text/html; charset=utf-8' makes them pages)",
         )
 
     def look(self, path: bytes, head: bytes, media: MediaType) -> None:

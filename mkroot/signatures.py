@@ -5,10 +5,13 @@ page downloaded as a font: the type follows the suffix all the same, and the bui
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from re import Match
 from typing import Final
 
+from mkroot.encoded import exact_glob
+from mkroot.errors import show
 from mkroot.media_types import MediaType
 from mkroot.sniff import looks_like_page, looks_like_text
 
@@ -96,11 +99,15 @@ def maybe_warning(path: bytes, head: bytes, media: MediaType) -> str | None:
     """
     matches = _SIGNATURES.get(media.essence)
     if matches is not None and not matches(head):
-        return f"{_shown(path)}: served as {media.essence}, but {_describe_head(head)}"
+        return (
+            f"{show(path)}: served as {media.essence}, but {_describe_head(head)}"
+            f"{_way_out(path, 'TYPE', media)}"
+        )
     if media.essence == "text/html" and media.charset is None and not _declares_charset(head):
         return (
-            f"{_shown(path)}: HTML that is not UTF-8 and names no charset in its first"
+            f"{show(path)}: HTML that is not UTF-8 and names no charset in its first"
             f" {_PRESCAN_BYTES} bytes; each browser will guess"
+            f"{_way_out(path, 'text/html; charset=NAME', media)}"
         )
     return None
 
@@ -125,6 +132,9 @@ def _describe_head(head: bytes) -> str:
     return f"starts with the bytes {head[:_SHOWN_BYTES].hex(' ')}"
 
 
-def _shown(path: bytes) -> str:
-    """`path` quoted for a terminal: no byte of a file name may move the cursor."""
-    return repr(path.decode("utf-8", "backslashreplace"))
+def _way_out(path: bytes, value: str, media: MediaType) -> str:
+    """Name the option that changes the type, unless the operator has used it for this file."""
+    if media.verbatim is not None:
+        return ""
+    rule = shlex.quote(f"{show(exact_glob(path))}={value}")
+    return f" (--type {rule} says what it is)"

@@ -9,7 +9,16 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from mkroot.errors import show
+
 _CACHE_KIB: Final = 64 << 10
+
+
+_VARIABLES: Final = ("SQLITE_TMPDIR", "TMPDIR")
+
+
+def _is_usable(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def temporary_folder() -> str:
@@ -17,11 +26,24 @@ def temporary_folder() -> str:
 
     The first of these that is a folder which may be written.
     """
-    named = (os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR"))
+    named = map(os.environ.get, _VARIABLES)
     for folder in (*filter(None, named), "/var/tmp", "/usr/tmp", "/tmp"):
-        if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+        if _is_usable(folder):
             return folder
     return os.curdir
+
+
+def ignored_folders() -> Iterator[str]:
+    """Yield a warning for each variable that names a folder which cannot be used."""
+    for name in _VARIABLES:
+        folder = os.environ.get(name)
+        if folder and not _is_usable(folder):
+            yield (
+                f"{name} is {show(os.fsencode(folder))}, which is no folder that may be written; "
+                f"temporary files are in {temporary_folder()}"
+            )
+        elif folder:
+            return
 
 
 def temporary_database() -> str:

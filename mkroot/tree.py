@@ -88,8 +88,8 @@ class Tree:
             yield from _Walk(self, root, trail, redirects).nodes()
 
     def show(self, path: bytes) -> str:
-        """Return the path in the file system of a canonical path, for messages."""
-        return show(self._root.rstrip(b"/") + path.rstrip(b"/"))
+        """Return a canonical path for messages: below the root, as globs have it."""
+        return show(path.strip(b"/") or self._root)
 
     def read(self, directory: Directory) -> None:
         """Read a directory's names, and decide what becomes of each; raises OSError."""

@@ -18,6 +18,9 @@ from tests.decoders import DECODE
 TEXT = b"".join(b"%d\n" % number**3 for number in range(20_000))
 
 
+_REASONS = "has bytes behind the end of its|is damaged or no|does not begin as"
+
+
 def cut(data: bytes, size: int = 1 << 20) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
 
@@ -61,7 +64,7 @@ def test_what_is_not_one_whole_stream_is_refused(
     coding: str, damage: Callable[[bytes], bytes], size: int
 ) -> None:
     packed = damage(CODINGS[coding](TEXT[:5000]))
-    with pytest.raises(DecodeError, match=f"^no {coding}: "):
+    with pytest.raises(DecodeError, match=rf"^({_REASONS}) {coding}$|after [\d,]+ bytes$"):
         list(decode(cut(packed, size), coding))
 
 

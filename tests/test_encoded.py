@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,13 +168,13 @@ def test_a_body_of_any_size_is_unpacked_in_bounded_memory(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.js.gz", b"no gzip at all", "no gzip: "),
-        ("a.js.gz", GIVEN[:-5], "no gzip: it ends too early"),
-        ("a.js.gz", GIVEN + GIVEN, "no gzip: there are bytes behind its end"),
-        ("a.js.br", GIVEN, "no br: "),
-        ("a.js.zst", GIVEN, "no zstd: "),
+        ("a.js.gz", b"no gzip at all", "does not begin as gzip"),
+        ("a.js.gz", GIVEN[:-5], "ends too early for gzip"),
+        ("a.js.gz", GIVEN + GIVEN, "has bytes behind the end of its gzip"),
+        ("a.js.br", GIVEN, "is damaged or no br"),
+        ("a.js.zst", GIVEN, "does not begin as zstd"),
         ("a.js.gz", packed(bytes(20 << 20)), "more than 200 times as much"),
-        ("logo.svgz", packed(SVG)[:-5], "no gzip: it ends too early"),
+        ("logo.svgz", packed(SVG)[:-5], "ends too early for gzip"),
     ],
     ids=["text", "cut", "twice", "br", "zstd", "bomb", "svgz"],
 )
@@ -184,11 +185,31 @@ def test_what_is_not_in_the_coding_ends_the_build_with_name_reason_and_way_out(
         built(tmp_path, output, {b"d": {name.encode(): content}}, ENCODED)
     assert str(failed.value).startswith(f"d/{name}: ")
     assert reason in str(failed.value)
-    assert f"--encoded {name}=identity" in str(failed.value)
+    assert f"--encoded d/{name}=identity takes it as it is" in str(failed.value)
     assert not output.exists()
-    escape = Options(encoded=(*ENCODED.encoded, (name, "identity")))
+    escape = Options(encoded=(*ENCODED.encoded, (f"d/{name}", "identity")))
     make(tmp_path / "source", output, escape)
     assert variants_of(output, f"/d/{name}".encode())["identity"][1] == content
+
+
+def test_the_way_out_for_one_file_changes_no_other_of_its_name(
+    tmp_path: Path, output: Path
+) -> None:
+    plain: Tree = {b"2.pbf": TILE}
+    tree: Tree = {b"1": plain, b"2": {b"2.pbf": packed(TILE)}, **plain}
+    encoded = [("*.pbf", "gzip")]
+    for name in ("/2.pbf", "1/2.pbf"):
+        with pytest.raises(BuildError) as failed:
+            built(tmp_path, output, tree, Options(encoded=tuple(encoded)))
+        assert f"--encoded {name}=identity takes it as it is, if it stands behind" in str(
+            failed.value
+        )
+        encoded.append((name, "identity"))
+        shutil.rmtree(tmp_path / "source")
+    built(tmp_path, output, tree, Options(encoded=tuple(encoded)))
+    assert "gzip" not in variants_of(output, b"/1/2.pbf")
+    assert variants_of(output, b"/2/2.pbf")["gzip"][1] == packed(TILE)
+    assert variants_of(output, b"/2/2.pbf")["identity"][1] == TILE
 
 
 # SVG under its compressed suffix.
@@ -225,7 +246,7 @@ COPIES: Tree = {
 
 def test_a_copy_beside_its_file_is_its_copy_and_no_url(tmp_path: Path, output: Path) -> None:
     (said,) = built(tmp_path, output, COPIES)
-    assert said.startswith("3 files that are compressed copies of files beside them")
+    assert said.startswith("3 files are used as the compressed copies of the files beside them")
     assert "--precompressed serve" in said
     with opened(output) as webroot:
         assert paths_in(webroot) == [b"/", b"/app.js", b"/app.js-"]
@@ -273,14 +294,14 @@ def test_an_index_page_and_a_listing_know_the_copies(tmp_path: Path, output: Pat
 @pytest.mark.parametrize(
     ("copy", "reason"),
     [
-        (packed(SCRIPT[:-1]), "it unpacks to something else"),
-        (packed(SCRIPT + b"\n"), "it unpacks to something else"),
-        (packed(SCRIPT.replace(b"7", b"8")), "it unpacks to something else"),
-        (packed(bytes(64 << 20)), "it unpacks to something else"),
-        (GIVEN[:-5], "no gzip: it ends too early"),
-        (GIVEN + GIVEN, "no gzip: there are bytes behind its end"),
-        (b"no gzip", "no gzip: "),
-        (b"", "no gzip: "),
+        (packed(SCRIPT[:-1]), "unpacks to something else"),
+        (packed(SCRIPT + b"\n"), "unpacks to something else"),
+        (packed(SCRIPT.replace(b"7", b"8")), "unpacks to something else"),
+        (packed(bytes(64 << 20)), "unpacks to something else"),
+        (GIVEN[:-5], "ends too early for gzip"),
+        (GIVEN + GIVEN, "has bytes behind the end of its gzip"),
+        (b"no gzip", "does not begin as gzip"),
+        (b"", "ends too early for gzip, after 0 bytes"),
     ],
     ids=["shorter", "longer", "other", "bomb", "cut", "twice", "text", "empty"],
 )
@@ -289,8 +310,8 @@ def test_a_stale_copy_is_a_file_of_its_own_and_is_said(
 ) -> None:
     tree: Tree = {b"d": {b"app.js": SCRIPT, b"app.js.gz": copy}}
     said = built(tmp_path, output, tree)[0]
-    assert said.startswith("d/app.js.gz: served as a file of its own, no copy of app.js: ")
-    assert reason in said
+    assert said.startswith(f"d/app.js.gz: {reason}")
+    assert said.endswith(", so it is no copy of app.js and has a URL of its own")
     assert variants_of(output, b"/d/app.js.gz")["identity"][1] == copy
     assert DECODE["gzip"](variants_of(output, b"/d/app.js")["gzip"][1]) == SCRIPT
 

@@ -118,7 +118,7 @@ def test_a_symlink_that_leads_into_the_source_is_refused(source: Path, output: P
 
 def test_a_symlink_that_leads_round_is_refused(source: Path, output: Path) -> None:
     output.symlink_to(output.name)
-    with pytest.raises(BuildError, match=r"site\.webroot: a symlink that leads round"):
+    with pytest.raises(BuildError, match=r"site\.webroot: a symlink that leads back to itself"):
         make(source, output)
 
 
@@ -128,7 +128,9 @@ def test_a_symlink_to_what_a_process_has_open_is_refused(
 ) -> None:
     with (output.parent / "log").open("wb") as log:
         output.symlink_to(target.format(fd=log.fileno()))
-        with pytest.raises(BuildError, match="or to what a process has open"):
+        with pytest.raises(
+            BuildError, match=r"a symlink to what a process has open, .*; name a file$"
+        ):
             make(source, output)
     assert (output.parent / "log").read_bytes() == b""
 

@@ -23,7 +23,7 @@ def test_pages_that_are_not_served_as_such_are_named_in_one_line_with_the_option
 ) -> None:
     tree: Tree = {b"wiki": {name.encode(): PAGE for name in WIKI} | {b"Amazon.com": PAGE}}
     (warning,) = warnings_of(tmp_path, tree)
-    assert warning.startswith("9 files with an HTML page inside, served as another type")
+    assert warning.startswith("9 files have an HTML page inside and are served as another type")
     assert "--type 'GLOB=text/html; charset=utf-8'" in warning
     assert all(f"wiki/{name}" in warning for name in WIKI)
     assert "Amazon.com" not in warning
@@ -51,7 +51,7 @@ def test_gzip_under_a_name_that_says_otherwise_is_said_with_the_option(
     warnings = warnings_of(tmp_path, {name.encode(): gzip.compress(b"{}" * 50, mtime=0)})
     if warned:
         (warning,) = warnings
-        assert warning.startswith("1 file with gzip inside, under a name that says otherwise")
+        assert warning.startswith("1 file has gzip inside under a name that says otherwise")
         assert "--encoded 'GLOB=gzip'" in warning
         assert warning.endswith(f": {name}")
     else:

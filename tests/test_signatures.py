@@ -27,12 +27,12 @@ def test_a_real_file_under_its_own_suffix_raises_no_warning(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source", "said"),
     [
-        ("a.png", "dot.jpg", "'a.png': served as image/png, but has the signature of image/jpeg"),
-        ("a.jpg", "dot.webp", "'a.jpg': served as image/jpeg, but has the signature of image/webp"),
-        ("a.woff2", "box.ttf", "'a.woff2': served as font/woff2, but has the signature of font/"),
-        ("a.mp4", "clip.webm", "'a.mp4': served as video/mp4, but has the signature of audio/webm"),
-        ("a.pdf", "note.txt", "'a.pdf': served as application/pdf, but is text"),
-        ("a.wasm", "box.stl", "'a.wasm': served as application/wasm, but starts with the bytes "),
+        ("a.png", "dot.jpg", "a.png: served as image/png, but has the signature of image/jpeg"),
+        ("a.jpg", "dot.webp", "a.jpg: served as image/jpeg, but has the signature of image/webp"),
+        ("a.woff2", "box.ttf", "a.woff2: served as font/woff2, but has the signature of font/"),
+        ("a.mp4", "clip.webm", "a.mp4: served as video/mp4, but has the signature of audio/webm"),
+        ("a.pdf", "note.txt", "a.pdf: served as application/pdf, but is text"),
+        ("a.wasm", "box.stl", "a.wasm: served as application/wasm, but starts with the bytes "),
     ],
 )
 def test_a_file_under_a_foreign_suffix_is_named_with_what_it_is(
@@ -45,8 +45,9 @@ def test_a_file_under_a_foreign_suffix_is_named_with_what_it_is(
 
 def test_an_empty_image_and_a_git_lfs_pointer_are_noticed() -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    assert warning(b"a.gif", b"") == "'a.gif': served as image/gif, but is empty"
-    assert warning(b"a.gif", pointer) == "'a.gif': served as image/gif, but is text"
+    way_out = " (--type /a.gif=TYPE says what it is)"
+    assert warning(b"a.gif", b"") == f"a.gif: served as image/gif, but is empty{way_out}"
+    assert warning(b"a.gif", pointer) == f"a.gif: served as image/gif, but is text{way_out}"
 
 
 def test_a_file_name_cannot_write_to_the_terminal() -> None:

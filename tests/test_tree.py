@@ -240,12 +240,10 @@ def test_what_is_no_regular_file_is_left_out_with_a_warning_that_names_it(tmp_pa
     (tmp_path / "sub" / "link").symlink_to("../fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.fspath(tmp_path / "socket"))
-    expected = {
-        f"{tmp_path}/{name}: left out, no regular file" for name in ("fifo", "socket", "sub/link")
-    }
+    expected = {f"{name}: left out, no regular file" for name in ("fifo", "socket", "sub/link")}
     if os.geteuid() == 0:
         os.mknod(tmp_path / "device", stat.S_IFCHR | 0o666, os.makedev(1, 5))
-        expected.add(f"{tmp_path}/device: left out, no regular file")
+        expected.add("device: left out, no regular file")
     warnings: list[str] = []
     tree = Tree(os.fsencode(tmp_path), TreeOptions(), warnings.append)
     assert [node.path for node in tree.walk()] == [b"/", b"/file", b"/sub", b"/sub/"]
