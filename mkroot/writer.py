@@ -30,6 +30,7 @@ from mkroot.spill import Copy, Spill, temporary_folder
 HEAD_ROOM_BYTES: Final = 2048
 _ZEROS: Final = bytes(1 << 20)
 _COPY_BYTES: Final = 1 << 20
+_SHOWN_PATH_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +234,7 @@ class Writer:
         """
         assert path > self._last_path, f"{path!r} behind {self._last_path!r}"
         self._last_path = path
-        if max(len(path), len(location)) > layout.MAX_PATH_BYTES:
-            raise BuildError(
-                f"{show(path[:100])}…: a path of more than {layout.MAX_PATH_BYTES} bytes"
-            )
+        _refuse_beyond_bounds(path, variants, location)
         parts = b"".join(variant.packed for variant in variants) + path + location
         length = align(layout.RECORD.size + len(parts), layout.RECORD_ALIGNMENT)
         flags = layout.RecordFlag.KEEP_QUERY if keep_query else 0
@@ -370,6 +368,18 @@ def _refuse_unsendable(head: HeadBlock, variant: Variant) -> None:
         check_head(head.block, variant)
     except WebrootError as error:
         raise BuildError(f"{show(head.media_type[:100])}: {error}") from error
+
+
+def _refuse_beyond_bounds(path: bytes, variants: Sequence[Stored], location: bytes) -> None:
+    """Raise BuildError for a record with more of something than the format allows."""
+    shown = show(path) if len(path) <= _SHOWN_PATH_BYTES else show(path[:_SHOWN_PATH_BYTES]) + "…"
+    for count, most, what in (
+        (len(path), layout.MAX_PATH_BYTES, "a path of {:,} bytes"),
+        (len(location), layout.MAX_LOCATION_BYTES, "a redirect to a location of {:,} bytes"),
+        (len(variants), layout.MAX_VARIANTS, "{:,} variants"),
+    ):
+        if count > most:
+            raise BuildError(f"{shown}: {what.format(count)}, more than {most:,}")
 
 
 def _packed_rules(error_pages: Iterable[tuple[int, bytes]]) -> bytes:

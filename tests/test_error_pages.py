@@ -173,12 +173,17 @@ def write(file: Path, paths: dict[bytes, int], error_pages: list[tuple[int, byte
 
 
 def test_more_rules_than_a_webroot_holds_are_refused_by_the_writer(tmp_path: Path) -> None:
-    longest = b"/" + b"x" * (MIB - 4 - 8 - 1)
-    write(tmp_path / "out", {}, [(404, longest)])
+    # 17 rules, each of 8 bytes and a path, fill the section; no path alone could.
+    size = (MIB - 4) // 17 - 8
+    paths = [b"/%02d/" % number + b"x" * (size - 4) for number in range(17)]
+    paths[-1] += b"x" * (MIB - 4 - 17 * (size + 8))
+    write(tmp_path / "out", {}, [(404, path) for path in paths])
     with opened(tmp_path / "out") as webroot:
-        assert webroot.error_pages.pages == {(404, b"/"): longest}
+        assert webroot.sections[b"RULE"].length == MIB
+        assert sorted(webroot.error_pages.pages.values()) == paths
+    paths[-1] += b"x"
     with pytest.raises(BuildError, match="1048577 bytes of rules, more than 1048576"):
-        write(tmp_path / "out", {}, [(404, longest + b"x")])
+        write(tmp_path / "out", {}, [(404, path) for path in paths])
 
 
 @pytest.mark.parametrize("paths", [{}, {b"/404.html": 403}, {b"/404.html": 404}])

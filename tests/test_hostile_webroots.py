@@ -23,15 +23,28 @@ import pytest
 from ashttpd.answers import Answers
 from ashttpd.http.dates import second_of
 from ashttpd.sites import Sites
+from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.heads import check_head
 from ashttpd.webroot.reader import Webroot
+from ashttpd.webroot.resource import Resource
 from mkroot.build import Options
 from mkroot.inspect import Extraction, describe
 from tests import mutants as mutant_sites
 from tests.mutants import MAKERS, Mutant, build_healthy
 from tests.streams import Heard, parse_responses
 from tests.trees import ROOT, make, plain_environment, plant
-from tests.webroots import SMALL, Draft, Part, faults, opened, paths_in, take_apart, write_holes
+from tests.webroots import (
+    SMALL,
+    Draft,
+    Part,
+    faults,
+    opened,
+    paths_in,
+    resource_at,
+    take_apart,
+    write_holes,
+)
 
 BAD: Final = Path(__file__).parent / "data" / "bad"
 # A hang is for ever; a busy machine is slow.
@@ -240,6 +253,7 @@ def test_a_location_with_the_wrong_status_or_none_is_refused(
         ("record_length", 193),
         ("record_length", 2**32 - 8),
         ("variant_count", 0),
+        ("variant_count", 33),
         ("variant_count", 255),
         ("path_length", 0),
         ("path_length", 2**32 - 1),
@@ -254,6 +268,7 @@ def test_a_location_with_the_wrong_status_or_none_is_refused(
         ("body_length", 2**64 - 1),
         ("head_length", 0),
         ("head_length", 1),
+        ("head_length", 8193),
         ("head_length", 65_537),
         ("head_length", 2**32 - 1),
         ("validators_length", 2**32 - 1),
@@ -484,12 +499,118 @@ def test_an_error_page_may_be_any_page_of_the_site(draft: Draft, tmp_path: Path)
 def test_a_section_of_nothing_but_rules_is_read_or_refused_soon(
     draft: Draft, tmp_path: Path
 ) -> None:
-    deep = error_page(404, b"/" * ((1 << 20) - 12))
+    deep = [error_page(404, b"/" * (65_536 - number)) for number in range(15)]
     many = [error_page(404, b"/%d/" % number) for number in range(60_000)]
-    for data in (rules_of(deep), rules_of(*many), b"\xff" * 4 + b"\0" * ((1 << 20) - 4)):
+    for data in (rules_of(*deep), rules_of(*many), b"\xff" * 4 + b"\0" * ((1 << 20) - 4)):
         assert len(data) <= 1 << 20
         draft.part(b"RULE").data = bytearray(data)
         assert_refused(tmp_path, draft.packed())
+
+
+def test_the_path_of_an_error_page_is_no_longer_than_that_of_a_record(
+    draft: Draft, tmp_path: Path
+) -> None:
+    draft.part(b"RULE").data = bytearray(rules_of(GOOD_RULE, error_page(500, b"/" * 65_536)))
+    (tmp_path / "longest").write_bytes(draft.packed())
+    with opened(tmp_path / "longest") as webroot:
+        assert len(webroot.error_pages.pages) == 2
+    draft.part(b"RULE").data = bytearray(rules_of(GOOD_RULE, error_page(500, b"/" * 65_537)))
+    assert_refused_when_opened(tmp_path, draft.packed())
+
+
+def looked_up(tmp_path: Path, draft: Draft, path: bytes) -> Resource:
+    """Return what a path answers; no extent of the file is read for it."""
+    (tmp_path / "odd").write_bytes(draft.packed())
+    with opened(tmp_path / "odd") as webroot:
+        return resource_at(webroot, path)
+
+
+def test_a_record_of_more_variants_than_a_request_should_pay_for_is_refused(
+    draft: Draft, tmp_path: Path
+) -> None:
+    start = draft.record_of(A) + 32
+    variant = bytes(draft.part(b"RSRC").data[start : start + 128])
+    draft.insert_in_record(A, 32, variant * 31)
+    draft.set_record(A, "variant_count", 32)
+    assert len(looked_up(tmp_path, draft, A).variants) == 32
+    draft.insert_in_record(A, 32, variant)
+    draft.set_record(A, "variant_count", 33)
+    with pytest.raises(WebrootError, match="has 33 variants, more than 32"):
+        looked_up(tmp_path, draft, A)
+
+
+def test_a_location_that_is_longer_than_a_request_can_be_is_refused(
+    draft: Draft, tmp_path: Path
+) -> None:
+    length = draft.get_record(SLASHLESS, "location_length")
+    place = 32 + 128 + len(SLASHLESS)
+    draft.insert_in_record(SLASHLESS, place, b"x" * 65_528)
+    draft.set_record(SLASHLESS, "location_length", length + 65_528)
+    assert len(looked_up(tmp_path, draft, SLASHLESS).location) == 65_532
+    draft.insert_in_record(SLASHLESS, place, b"x" * 8)
+    draft.set_record(SLASHLESS, "location_length", length + 65_536)
+    with pytest.raises(WebrootError, match="has 65540 bytes of location, more than 65536"):
+        looked_up(tmp_path, draft, SLASHLESS)
+
+
+def test_a_path_that_is_longer_than_a_request_can_be_is_refused(
+    draft: Draft, tmp_path: Path
+) -> None:
+    draft.insert_in_record(A, 32 + 128, b"/" + b"x" * 65_535)
+    draft.set_record(A, "path_length", 65_536 + len(A))
+    with pytest.raises(WebrootError, match="has 65542 bytes of path, more than 65536"):
+        looked_up(tmp_path, draft, A)
+
+
+def test_a_head_block_that_is_dear_to_hash_is_refused_before_it_is_read(
+    draft: Draft, tmp_path: Path
+) -> None:
+    first, second, third = draft.get_head(A)
+    name = b"Link: "
+    room = 8192 - len(first + second + third + name) - 2
+    draft.set_head(A, 0, first, second + name + b"x" * room + b"\r\n", third)
+    (tmp_path / "longest").write_bytes(draft.packed())
+    with opened(tmp_path / "longest") as webroot:
+        resource = resource_at(webroot, A)
+        assert len(webroot.head_block(resource, resource.variants[0])) == 8192
+    draft.set_head(A, 0, first, second + name + b"x" * (room + 1) + b"\r\n", third)
+    with pytest.raises(WebrootError, match="has a head block of 8193 bytes, more than 8192"):
+        looked_up(tmp_path, draft, A)
+
+
+def test_the_grammar_of_a_head_block_is_not_run_again_for_the_same_bytes(
+    healthy: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "site").write_bytes(healthy)
+    with opened(tmp_path / "site") as webroot:
+        resource = resource_at(webroot, A)
+        webroot.head_block(resource, resource.variants[0])
+        before = check_head.cache_info()
+        webroot.head_block(resource, resource.variants[0])
+        after = check_head.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)
+    assert after.maxsize is not None
+    assert after.maxsize * layout.MAX_HEAD_BLOCK_BYTES < 16 << 20
+
+
+def test_a_block_that_was_checked_is_still_held_against_its_variant(
+    draft: Draft, tmp_path: Path
+) -> None:
+    # Two records share a block; the second lies about where its parts end.
+    start, other = draft.record_of(A), draft.record_of(b"/b.txt")
+    data = draft.part(b"RSRC").data
+    data[other + 32 : other + 160] = data[start + 32 : start + 160]
+    (tmp_path / "site").write_bytes(draft.packed())
+    with opened(tmp_path / "site") as webroot:
+        good = resource_at(webroot, A)
+        webroot.head_block(good, good.variants[0])
+        webroot.head_block(resource_at(webroot, b"/b.txt"), good.variants[0])
+    draft.set_record(b"/b.txt", "validators_length", 0)
+    (tmp_path / "site").write_bytes(draft.packed())
+    with opened(tmp_path / "site") as webroot:
+        bad = resource_at(webroot, b"/b.txt")
+        with pytest.raises(WebrootError, match="etag may not stand in the second part"):
+            webroot.head_block(bad, bad.variants[0])
 
 
 def test_an_error_with_a_variant_and_another_status_without_one_are_refused(

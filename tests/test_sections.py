@@ -64,7 +64,7 @@ def test_an_index_beyond_the_bound_is_refused_before_it_is_read() -> None:
     ("kind", "least", "most"),
     [
         (b"INDX", 16 * 24, 17 * 24),
-        (b"RSRC", 8 + 6 * 40, 8 + 6 * 2_129_832),
+        (b"RSRC", 8 + 6 * 40, 8 + 6 * 135_208),
         (b"STRS", 4, 16 << 20),
         (b"RULE", 4, 1 << 20),
         (b"META", 1, 1 << 20),
@@ -95,7 +95,7 @@ def draft(tmp_path: Path) -> Draft:
     ("count", "lengths"),
     [
         (30_000_000, {b"INDX": 48_000_000 * 24, b"RSRC": 8 + 30_000_000 * 40}),
-        (7, {b"RSRC": 14_000_000}),
+        (7, {b"RSRC": 900_000}),
     ],
 )
 def test_a_sparse_file_whose_lengths_fit_its_counts_is_refused_at_its_first_hole(

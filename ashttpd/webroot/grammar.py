@@ -28,7 +28,7 @@ PARAMETER: Final = re.compile(rb"; *+(?:%b=(?:%b|%b))? *+" % (_TOKEN, _TOKEN, _Q
 CODING: Final = re.compile(rb"[a-z0-9][a-z0-9\-]*+")
 
 # RFC 3986 section 2: the characters of a URI reference, and what is no pct-encoded. A location may
-# have a MiB: leaving out characters takes 1 ms for that, a pattern of them 25 ms.
+# have 64 KiB: leaving out characters takes 0.1 ms for that, a pattern of them 1.5 ms.
 _URI_CHARACTERS: Final = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%"
 )

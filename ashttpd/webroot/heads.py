@@ -2,44 +2,66 @@
 
 A right checksum proves only that the block is what the writer of the file meant. The server sends
 the block as it stands, on connections that a proxy shares between clients of all sites: so a field
-that divides or ends messages must not come out of a site's file. No file is read here.
+that divides or ends messages, or that a proxy obeys, must not come out of a site's file. No file is
+read here.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.grammar import FIELD_LINE, VARY
 from ashttpd.webroot.resource import IDENTITY, Resource, Variant, entity_tag
 
+# Names are in lower case. A redirect has no validators, and its freshness belongs to no 304: so
+# these stand in either part.
+_EITHER_PART: Final = frozenset((b"cache-control", b"expires"))
 # The fields that a 304 has to carry (RFC 9110 section 15.4.5), but for Date: all that the first
-# part may hold. Those in the second line may stand in the second part instead: a redirect has no
-# validators, and its freshness belongs to no 304.
-_FIRST_PART_ALONE: Final = frozenset((b"etag", b"vary", b"content-location"))
-FIRST_PART: Final = _FIRST_PART_ALONE | {b"cache-control", b"expires"}
-
-# What never stands in a head block, in lower case.
-SERVERS_FIELDS: Final = frozenset(
-    (
-        # The server writes these itself; twice would be two answers to one question.
-        *(b"date", b"last-modified", b"location", b"allow", b"content-range", b"repr-digest"),
-        # They delimit messages and steer the connection (RFC 9112 sections 6 and 9, RFC 9110
-        # section 7.6.1): the server's alone. Content-Length is the third part.
-        *(b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"te"),
-        *(b"trailer", b"upgrade"),
-        # Of the content of one message, and a 206 has other content than a 200 (RFC 9530).
-        b"content-digest",
-        # They tell of the server, of caches and of gateways, of which a file knows nothing.
-        *(b"server", b"age", b"via"),
-    )
+# part may hold.
+FIRST_PART: Final = _EITHER_PART | {b"etag", b"vary", b"content-location"}
+# Policies that a browser may be told to report on only.
+_REPORTABLE: Final = (
+    *(b"content-security-policy", b"cross-origin-embedder-policy", b"cross-origin-opener-policy"),
+    *(b"document-policy", b"integrity-policy", b"permissions-policy"),
 )
-# Fields that a proxy obeys: `X-Accel-Redirect` has nginx send a file of its own, `X-Sendfile` has
-# Apache and lighttpd, `X-Reproxy-URL` has h2o fetch from another server.
-SERVERS_PREFIXES: Final = (b"proxy-", b"x-accel-", b"x-sendfile", b"x-lighttpd-", b"x-reproxy-")
+# Fields that a browser, a robot or a cache obeys and no proxy, in the rows of FORMAT.md's table.
+SECOND_PART: Final = _EITHER_PART.union(
+    (b"content-type", b"content-encoding", b"content-language", b"content-disposition"),
+    (b"accept-ranges", b"cdn-cache-control", b"no-vary-search", b"use-as-dictionary"),
+    _REPORTABLE,
+    (policy + b"-report-only" for policy in _REPORTABLE),
+    (b"clear-site-data", b"cross-origin-resource-policy", b"feature-policy"),
+    (b"origin-agent-cluster", b"referrer-policy", b"require-document-policy"),
+    (b"strict-transport-security", b"x-content-type-options", b"x-download-options"),
+    (b"x-frame-options", b"x-permitted-cross-domain-policies", b"x-xss-protection"),
+    (b"access-control-allow-credentials", b"access-control-allow-headers"),
+    (b"access-control-allow-methods", b"access-control-allow-origin"),
+    (b"access-control-expose-headers", b"access-control-max-age", b"timing-allow-origin"),
+    (b"nel", b"report-to", b"reporting-endpoints"),
+    (b"accept-ch", b"critical-ch", b"link", b"onion-location", b"origin-trial", b"refresh"),
+    (b"service-worker-allowed", b"sourcemap", b"speculation-rules", b"x-dns-prefetch-control"),
+    (b"x-sourcemap", b"x-ua-compatible"),
+    (b"x-clacks-overhead", b"x-powered-by", b"x-robots-tag"),
+)
+
+# Blocks that were checked last, of all sites: a question that is new asks mostly for a page that
+# was asked for already. With their bytes, of which there are at most 8 KiB each, 10 MiB at most.
+_REMEMBERED_BLOCKS: Final = 1024
 
 
-def check_head(block: bytes, variant: Variant) -> Mapping[bytes, bytes]:
-    """Return the fields of the first part of a head block, by their names in lower case.
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What the first part of a head block says: whether there is a tag, and names in lower case."""
+
+    has_tag: bool
+    vary: frozenset[bytes]
+
+
+@lru_cache(_REMEMBERED_BLOCKS)
+def check_head(block: bytes, variant: Variant) -> Validators:
+    """Return what the first part of a head block says.
 
     Raises WebrootError where the block breaks a rule, or says other than its variant.
     """
@@ -48,56 +70,56 @@ def check_head(block: bytes, variant: Variant) -> Mapping[bytes, bytes]:
             f"its head does not end with the length of the body, {variant.body_length}: "
             f"{show(block[variant.fields_length :])}"
         )
-    validators = _fields_of(block[: variant.validators_length])
-    others = _fields_of(block[variant.validators_length : variant.fields_length])
-    for name in validators.keys() - FIRST_PART:
-        raise WebrootError(f"{_text(name)} stands in the first part of its head")
-    for name in others:
-        if name in SERVERS_FIELDS or name.startswith(SERVERS_PREFIXES):
-            raise WebrootError(f"{_text(name)} stands in its head and is for the server to write")
-        if name in _FIRST_PART_ALONE or name in validators:
-            raise WebrootError(f"{_text(name)} stands in the second part of its head")
+    first = block[: variant.validators_length]
+    second = block[variant.validators_length : variant.fields_length]
+    validators = _fields_of(first, "first", FIRST_PART)
+    others = _fields_of(second, "second", SECOND_PART)
+    for name in validators.keys() & others.keys():
+        raise WebrootError(f"{_text(name)} stands twice in its head")
     coding = None if variant.coding == IDENTITY else variant.coding.encode("ascii")
-    for name in _vary(validators):
-        if not VARY.fullmatch(name):
-            raise WebrootError(f"Vary in its head names {show(name)}, which is no field")
     _check_value(validators, b"etag", None, entity_tag(variant.sha256))
     _check_value(others, b"content-type", variant.media_type.encode("ascii"))
     _check_value(others, b"content-encoding", coding)
     _check_value(others, b"accept-ranges", None, b"bytes", b"none")
-    return validators
+    return Validators(b"etag" in validators, _vary(validators.get(b"vary")))
 
 
-def check_selection(
-    validators: Mapping[bytes, bytes], resource: Resource, variant: Variant
-) -> None:
+def check_selection(validators: Validators, resource: Resource, variant: Variant) -> None:
     """Raise WebrootError where the head of a variant does not fit what else the resource has.
 
     A 200 has an entity tag and no other status has. `Vary` names what the variants are chosen by,
     else a cache would give one to clients that asked for another (RFC 9110 section 12.5.5).
     """
-    if (b"etag" in validators) != (resource.status == 200):
-        says = "has" if b"etag" in validators else "lacks"
+    if validators.has_tag != (resource.status == 200):
+        says = "has" if validators.has_tag else "lacks"
         raise WebrootError(f"its head {says} an entity tag, and its status is {resource.status}")
     if len(resource.variants) == 1:
         return
-    named = _vary(validators)
     others = [other for other in resource.variants if other.media_type != variant.media_type]
     choices = ((b"accept", others), (b"accept-encoding", len(others) + 1 < len(resource.variants)))
     for name, is_chosen_by in choices:
-        if is_chosen_by and name not in named and b"*" not in named:
+        if is_chosen_by and name not in validators.vary and b"*" not in validators.vary:
             raise WebrootError(f"Vary in its head lacks {_text(name)}")
 
 
-def _vary(validators: Mapping[bytes, bytes]) -> list[bytes]:
+def _vary(value: bytes | None) -> frozenset[bytes]:
     """Return what Vary names, in lower case (RFC 9110 section 12.5.5)."""
-    if b"vary" not in validators:
-        return []
-    return [name.strip(b" \t") for name in validators[b"vary"].lower().split(b",")]
+    if value is None:
+        return frozenset()
+    names = [name.strip(b" \t") for name in value.lower().split(b",", layout.MAX_VARY_NAMES)]
+    if len(names) > layout.MAX_VARY_NAMES:
+        raise WebrootError(f"Vary in its head names more than {layout.MAX_VARY_NAMES} fields")
+    for name in names:
+        if not VARY.fullmatch(name):
+            raise WebrootError(f"Vary in its head names {show(name)}, which is no field")
+    return frozenset(names)
 
 
-def _fields_of(part: bytes) -> dict[bytes, bytes]:
-    """Return the field values of a part by their names in lower case; no name may stand twice."""
+def _fields_of(part: bytes, place: str, names: frozenset[bytes]) -> dict[bytes, bytes]:
+    """Return the field values of a part by their names in lower case; no name may stand twice.
+
+    Ends at the first that is none of `names`: so no part has more fields than there are of those.
+    """
     fields: dict[bytes, bytes] = {}
     position = 0
     while position < len(part):
@@ -105,6 +127,8 @@ def _fields_of(part: bytes) -> dict[bytes, bytes]:
         if line is None:
             raise WebrootError(f"no field line in its head: {show(part[position:])}")
         name = line[1].lower()
+        if name not in names:
+            raise WebrootError(f"{_text(name)} may not stand in the {place} part of its head")
         if name in fields:
             raise WebrootError(f"{_text(name)} stands twice in its head")
         fields[name] = line[2]
@@ -112,7 +136,7 @@ def _fields_of(part: bytes) -> dict[bytes, bytes]:
     return fields
 
 
-def _check_value(fields: Mapping[bytes, bytes], name: bytes, *allowed: bytes | None) -> None:
+def _check_value(fields: dict[bytes, bytes], name: bytes, *allowed: bytes | None) -> None:
     """Raise WebrootError unless the value of a field, None where it is not there, is allowed."""
     value = fields.get(name)
     if value not in allowed:

@@ -76,11 +76,18 @@ class RecordFlag(IntFlag):
 VARIANT: Final = struct.Struct("<QQQIIIHH24s32s32s")
 VARIANT_ZERO: Final = bytes(24)
 
-# A directory 1,000 levels deep with 255-byte names fits four times over.
-MAX_PATH_BYTES: Final = 1 << 20
-MAX_LOCATION_BYTES: Final = 1 << 20
-MAX_HEAD_BLOCK_BYTES: Final = 1 << 16
-MAX_VARIANTS: Final = 255
+# No request can name more: a head has at most 65,536 bytes. A lookup hashes and compares the path,
+# and the page of an error is looked up for each answer of its status: 0.1 ms for this much.
+MAX_PATH_BYTES: Final = 1 << 16
+MAX_LOCATION_BYTES: Final = 1 << 16
+# What a client has to take of one answer in any case; mkroot's heads have 100 to 400 bytes. The
+# block is hashed whenever it is read.
+MAX_HEAD_BLOCK_BYTES: Final = 8192
+# A client may send a long Accept, and each variant is held against it. Eight are needed for two
+# media types, plain and in three codings.
+MAX_VARIANTS: Final = 32
+# Of those that a client sends few select content; `*` is for all.
+MAX_VARY_NAMES: Final = 20
 MAX_STRINGS: Final = 65_535
 # A media type with parameters stands in the head of each part of a multipart answer.
 MAX_STRING_BYTES: Final = 2048

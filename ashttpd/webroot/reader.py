@@ -294,11 +294,7 @@ class Webroot:
         length, status, flags, variant_count, path_length, location_length, modified, zero = (
             layout.RECORD.unpack_from(records, offset)
         )
-        if path_length > layout.MAX_PATH_BYTES or location_length > layout.MAX_LOCATION_BYTES:
-            raise WebrootError(
-                f"the record at {offset} has a path of {path_length} bytes and a location of "
-                f"{location_length}"
-            )
+        _check_bounds(offset, variant_count, path_length, location_length)
         path_start = offset + layout.RECORD.size + variant_count * layout.VARIANT.size
         location_start = path_start + path_length
         stop = location_start + location_length
@@ -332,9 +328,13 @@ class Webroot:
             self._is_extent(head_offset, head_length)
             and self._is_extent(body_offset, body_length)
             and validators <= fields <= head_length - 2
-            and head_length <= layout.MAX_HEAD_BLOCK_BYTES
         ):
             raise WebrootError(f"the variant at {offset} of RSRC lies outside of the extents")
+        if head_length > layout.MAX_HEAD_BLOCK_BYTES:
+            raise WebrootError(
+                f"the variant at {offset} of RSRC has a head block of {head_length} bytes, more "
+                f"than {layout.MAX_HEAD_BLOCK_BYTES}"
+            )
         if max(media_type, coding) >= len(self._strings):
             raise WebrootError(f"the variant at {offset} of RSRC names a string that is not there")
         # Only a media type has a slash.
@@ -357,6 +357,17 @@ class Webroot:
 
     def _is_extent(self, offset: int, length: int) -> bool:
         return layout.SUPERBLOCK_SIZE <= offset <= self.superblock.extents_stop - length
+
+
+def _check_bounds(offset: int, variant_count: int, path_length: int, location_length: int) -> None:
+    """Raise WebrootError for a record with more of something than a request should pay for."""
+    for count, most, what in (
+        (variant_count, layout.MAX_VARIANTS, "variants"),
+        (path_length, layout.MAX_PATH_BYTES, "bytes of path"),
+        (location_length, layout.MAX_LOCATION_BYTES, "bytes of location"),
+    ):
+        if count > most:
+            raise WebrootError(f"the record at {offset} has {count} {what}, more than {most}")
 
 
 def _check_resource(resource: Resource) -> None:

@@ -62,7 +62,8 @@ def _add_error_page(pages: dict[tuple[int, bytes], bytes], rule: bytes) -> None:
     (status,) = layout.ERROR_PAGE.unpack_from(rule)
     path = rule[layout.ERROR_PAGE.size :]
     directory = layout.parent_of(path)
-    if not (400 <= status <= 599 and is_canonical(path) and directory):
+    is_path = is_canonical(path) and len(path) <= layout.MAX_PATH_BYTES
+    if not (400 <= status <= 599 and is_path and directory):
         raise WebrootError(f"{show(path)} cannot be the error page of a {status}")
     if (status, directory) in pages:
         raise WebrootError(f"{show(path)} is a second error page of a {status}")
