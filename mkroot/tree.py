@@ -101,7 +101,9 @@ class Tree:
     def _classify(self, directory: Directory, entry: os.DirEntry[str]) -> None:
         name = os.fsencode(entry.name)
         if self._is_left_out(name):
-            self.left_out.add_dot_name(name)
+            # What redirects only is counted where it redirects to.
+            if directory.real is None:
+                self.left_out.add_dot_name(name)
         elif entry.is_symlink():
             self._classify_symlink(directory, name)
         elif entry.is_dir(follow_symlinks=False):
@@ -109,7 +111,14 @@ class Tree:
         elif entry.is_file(follow_symlinks=False):
             directory.keys.append(name)
         else:
-            self._warn(f"{self.show(directory.path + name)}: left out, no regular file")
+            self._say_of(
+                directory, f"{self.show(directory.path + name)}: left out, no regular file"
+            )
+
+    def _say_of(self, directory: Directory, warning: str) -> None:
+        """Warn of a child, once, and not again where its directory is behind a redirect."""
+        if directory.real is None:
+            self._warn(warning)
 
     def _is_left_out(self, name: bytes) -> bool:
         return name.startswith(b".") and name != WELL_KNOWN and not self._options.dotfiles
@@ -125,14 +134,15 @@ class Tree:
         elif target.is_file:
             directory.keys.append(name)
         else:
-            self._warn(f"{shown}: left out, no regular file")
+            self._say_of(directory, f"{shown}: left out, no regular file")
             return
         directory.links[name] = target
         left_out = any(self._is_left_out(part) for part in target.path.split(b"/"))
         if directory.redirects and left_out:
-            self._warn(
+            self._say_of(
+                directory,
                 f"{shown}: a redirect to {show(b'/' + target.path)}, which is left out; "
-                "--dotfiles takes it"
+                "--dotfiles takes it",
             )
 
     def _find(self, directory: Directory, name: bytes, shown: str) -> Target:
@@ -167,6 +177,11 @@ class _Walk:
         self._stack: list[tuple[Directory, Iterator[bytes]]] = []
         # What no directory below may be, or the walk would not end.
         self._identities: set[tuple[int, int]] = set()
+        # How many symlinks that become redirects lead to the directory that is being read. Below
+        # the second one a directory is entered once until the first one is left: directories that
+        # link to each other have as many ways through them as there are orders of them.
+        self._links = 0
+        self._entered: set[tuple[int, int]] = set()
 
     def nodes(self) -> Iterator[Node]:
         yield self._push(Directory(self._root, self._trail.last, b"/", None, self._redirects))
@@ -181,7 +196,7 @@ class _Walk:
                 yield _leaf(directory, key)
 
     def _descend(self, parent: Directory, key: bytes) -> Node:
-        """Go into a directory, unless it is one that a redirect leads round to."""
+        """Go into a directory, unless redirects lead to it once more."""
         name = key[:-1]
         path = parent.path + key
         link = parent.links.get(name)
@@ -191,7 +206,7 @@ class _Walk:
         except OSError as error:
             raise BuildError(f"{self._tree.show(path)}: {reason(error)}") from error
         child = Directory(self._root, level, path, real, self._redirects)
-        if level.identity not in self._identities:
+        if not self._is_known(child):
             return self._push(child)
         if real is None:
             raise BuildError(f"{self._tree.show(path)}: a symlink to a directory that contains it")
@@ -206,6 +221,9 @@ class _Walk:
         self._stack.append((directory, iter(directory.keys)))
         if self._holds(directory):
             self._identities.add(directory.level.identity)
+        self._links += _is_redirected(directory)
+        if self._links > 1:
+            self._entered.add(directory.level.identity)
         if directory.real is not None:
             return Node(Kind.LINK, directory.path, directory, b"", encode_path(directory.real))
         return Node(Kind.DIRECTORY, directory.path, directory, b"")
@@ -214,6 +232,9 @@ class _Walk:
         directory, _keys = self._stack.pop()
         if self._holds(directory):
             self._identities.remove(directory.level.identity)
+        self._links -= _is_redirected(directory)
+        if self._links == 0:
+            self._entered.clear()
         self._leave(directory)
 
     def _leave(self, directory: Directory) -> None:
@@ -223,12 +244,23 @@ class _Walk:
             path = self._tree.show(parent_of(directory.path))
             raise BuildError(f"{path}: {reason(error)}") from error
 
+    def _is_known(self, directory: Directory) -> bool:
+        """Whether the walk is in it, or was in it below two redirects that it is still below."""
+        identity = directory.level.identity
+        is_below_two = self._links + _is_redirected(directory) > 1
+        return identity in self._identities or (is_below_two and identity in self._entered)
+
     def _holds(self, directory: Directory) -> bool:
         """Whether the walk may not enter it once more below itself.
 
         Where symlinks become redirects, a symlink to a directory around it is entered once.
         """
         return directory.real is not None or not self._redirects
+
+
+def _is_redirected(directory: Directory) -> bool:
+    """Whether it is entered by a symlink that becomes a redirect."""
+    return directory.real is not None and directory.level.target is not None
 
 
 def _leaf(directory: Directory, name: bytes) -> Node:

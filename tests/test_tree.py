@@ -224,6 +224,56 @@ def test_a_redirecting_symlink_to_a_directory_around_it_is_entered_once(tmp_path
     }
 
 
+def link_each_to_all_others(directory: Path, count: int) -> None:
+    """Make directories of one file each, and in each a symlink to every other one."""
+    plant(directory, {b"d%d" % number: {b"file": b""} for number in range(count)})
+    for here in range(count):
+        for there in set(range(count)) - {here}:
+            (directory / f"d{here}" / f"to{there}").symlink_to(f"../d{there}")
+
+
+def test_directories_that_link_to_each_other_are_entered_once_below_each_redirect(
+    tmp_path: Path,
+) -> None:
+    count = 5
+    link_each_to_all_others(tmp_path, count)
+    found = locations(tmp_path)
+    # Below each link its directory, and each of them once more; two URLs for each link in it.
+    assert len(found) <= count * (count - 1) * (count + 1) * 2 * count
+    for number in range(1, count):
+        assert b"/d%d/file" % number in {
+            location for path, location in found.items() if path.startswith(b"/d0/to1/")
+        }
+
+
+def test_the_directories_of_a_linked_one_are_all_there_whatever_it_links_to(tmp_path: Path) -> None:
+    plant(tmp_path, {b"releases": {b"1": {b"a": b""}, b"2": {b"a": b""}}})
+    for name in ("earliest", "latest"):
+        (tmp_path / "releases" / f"0-{name}").symlink_to("1" if name == "earliest" else "2")
+    (tmp_path / "current").symlink_to("releases")
+    found = locations(tmp_path)
+    for linked, number in ((b"1", b"1"), (b"2", b"2"), (b"0-earliest", b"1"), (b"0-latest", b"2")):
+        assert found[b"/current/" + linked + b"/a"] == b"/releases/" + number + b"/a"
+
+
+def test_what_is_left_out_behind_a_redirect_is_said_of_its_own_directory_alone(
+    tmp_path: Path,
+) -> None:
+    plant(tmp_path, {b"v1": {b".git": {}, b".hidden": b""}})
+    os.mkfifo(tmp_path / "v1" / "fifo")
+    (tmp_path / "v1" / "to").symlink_to(".hidden")
+    for name in ("latest", "old"):
+        (tmp_path / name).symlink_to("v1")
+    warnings: list[str] = []
+    tree = Tree(os.fsencode(tmp_path), REDIRECT, warnings.append)
+    list(tree.walk())
+    assert tree.left_out.describe().startswith("left out: 2 dot names (.git 1, .hidden 1)")
+    assert sorted(warnings) == [
+        f"{tmp_path}/v1/fifo: left out, no regular file",
+        f"{tmp_path}/v1/to: a redirect to /v1/.hidden, which is left out; --dotfiles takes it",
+    ]
+
+
 def test_a_redirect_to_what_is_left_out_is_a_warning(tmp_path: Path) -> None:
     plant(tmp_path, {b".releases": {b"3": {b"a": b""}}})
     (tmp_path / "current").symlink_to(".releases/3")
