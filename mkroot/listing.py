@@ -5,7 +5,9 @@ sorted. Both forms go through as streams, so a million entries need no more memo
 
 **Links and text.** A name is bytes. Its link is the name percent-encoded, with a slash behind that
 of a directory. `./` stands only before a name with a colon, where `a:b` would be a scheme (RFC 3986
-section 4.2): several clients that read listings drop or misread a link that begins with `./`. Its
+section 4.2), and before one that begins with `http`, which fsspec takes for a whole URL: several
+clients that read listings drop or misread a link that begins with `./`. A link holds no character
+that HTML escapes, for the same clients take it as it stands in the page. Its
 text is UTF-8, with every byte that is not shown as `\\xNN`: unlike U+FFFD that keeps two broken
 names apart. The page also shows control characters and those that reorder text (U+202E and its kin)
 as `\\uNNNN`, because escaping makes them safe but not honest. In JSON they are ordinary
@@ -64,6 +66,10 @@ _DECEIVING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 # Each link goes up from the page by `../`, so without a bound a page at depth n has n * n / 2 of
 # those: 37 MB at 5,000 levels.
 MAX_CRUMBS = 32
+
+# What a URL may hold and HTML escapes. Programs that read listings take links as they stand, and
+# ask for `&amp;`.
+_UNESCAPED = {ord("&"): "%26", ord("'"): "%27"}
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -261,8 +267,8 @@ def _up(levels: int) -> str:
 
 
 def _href(entry: Entry) -> str:
-    link = encode_path(entry.name).decode("ascii") + "/" * entry.is_dir
-    return f"./{link}" if ":" in link else link
+    link = encode_path(entry.name).decode("ascii").translate(_UNESCAPED) + "/" * entry.is_dir
+    return f"./{link}" if ":" in link or link.startswith("http") else link
 
 
 def _counted(entries: Iterable[Entry], totals: SimpleNamespace) -> Iterator[Entry]:

@@ -18,8 +18,9 @@ import numpy, rasterio, zarr
 warnings.simplefilter("ignore")
 directory = sys.argv[1]
 shape = {"width": 2, "height": 2, "count": 1, "dtype": "uint8"}
-with rasterio.open(f"{directory}/map.tif", "w", driver="GTiff", **shape) as raster:
-    raster.write(numpy.ones((1, 2, 2), "uint8"))
+for name in ("map", "R&D's", "http"):
+    with rasterio.open(f"{directory}/{name}.tif", "w", driver="GTiff", **shape) as raster:
+        raster.write(numpy.ones((1, 2, 2), "uint8"))
 group = zarr.open_group(f"{directory}/store.zarr", mode="w")
 group.create_array("numbers", data=numpy.arange(4))
 group.create_group("inner")
@@ -28,8 +29,15 @@ TREE: Final[Tree] = {
     b"map.tfw": b"0.5\n0\n0\n-0.5\n10\n20\n",
     b"map.tif.aux.xml": b"<PAMDataset><Metadata><MDI key='of'>tests</MDI></Metadata></PAMDataset>",
     b"top.csv": b"a,b\n",
+    # What HTML escapes, and what looks like a whole URL.
+    b"odd": {b"R&D": {b"a&b.csv": b"1", b"it's.csv": b"2"}, b"http_server.py": b"3"},
+    b"R&D's.tfw": b"0.5\n0\n0\n-0.5\n10\n20\n",
+    b"http.tfw": b"0.5\n0\n0\n-0.5\n10\n20\n",
     b"one": {b"two": {b"three": {b"a:b.txt": b"colon", b"c d.txt": b"space"}, b"e": b"last"}},
 }
+ODD_FILES: Final = [
+    f"{name}.{suffix}" for name in ("R%26D%27s", "http", "map") for suffix in ("tfw", "tif")
+]
 WALK: Final = """
 import json, sys
 import fsspec
@@ -50,6 +58,23 @@ import json, sys
 import fsspec
 files = fsspec.filesystem("http")
 print(json.dumps([files.exists(sys.argv[1] + "one/"), files.glob(sys.argv[1] + "*.tif")]))
+"""
+READ: Final = """
+import json, sys
+import fsspec
+files = fsspec.filesystem("http")
+read = [files.cat_file(f) for where, _, found in files.walk(sys.argv[1] + "odd/", detail=True)
+        for f in found.values() for f in [f["name"]]]
+print(json.dumps(sorted(content.decode() for content in read)))
+"""
+OPEN_ODD: Final = """
+import json, sys
+import rasterio
+found = []
+for name in ("R%26D%27s", "http"):
+    with rasterio.open(f"/vsicurl/{sys.argv[1]}{name}.tif") as raster:
+        found.append(raster.res)
+print(json.dumps(found))
 """
 OPEN_RASTER: Final = """
 import json, sys
@@ -94,12 +119,22 @@ def told(program: str, server: Server, host: str = "localhost") -> Any:  # of js
 def test_fsspec_walks_through_listings_and_comes_to_an_end(data_server: Server) -> None:
     seen, listed = told(WALK, data_server)
     assert [entry for entry in seen if not entry[0].startswith("store.zarr")] == [
-        ["", ["one", "store.zarr"], ["map.tfw", "map.tif", "map.tif.aux.xml", "top.csv"]],
+        ["", ["odd", "one", "store.zarr"], [*ODD_FILES, "map.tif.aux.xml", "top.csv"]],
+        ["odd", ["R%26D"], ["http_server.py"]],
+        ["odd/R%26D", [], ["a%26b.csv", "it%27s.csv"]],
         ["one", ["two"], []],
         ["one/two", ["three"], ["e"]],
         ["one/two/three", [], ["a:b.txt", "c%20d.txt"]],
     ]
     assert listed == ["one/two/e", "one/two/three/"]
+
+
+def test_fsspec_reads_names_that_html_escapes_or_that_look_like_urls(data_server: Server) -> None:
+    assert told(READ, data_server) == ["1", "2", "3"]
+
+
+def test_gdal_finds_the_files_beside_rasters_of_such_names(data_server: Server) -> None:
+    assert told(OPEN_ODD, data_server) == [[0.5, 0.5], [0.5, 0.5]]
 
 
 def test_zarr_finds_the_members_of_a_group_in_its_listing(data_server: Server) -> None:
