@@ -75,7 +75,8 @@ class Sink(Generic[Item]):
         # Set by `close`, in monotonic seconds: when to end, and since when nothing was taken.
         self._deadline = inf
         self._progress = 0.0
-        # Lines under way, and how much of them is written.
+        # Lines under way, and how much of them is written. The text always begins at the start of a
+        # line: a line that was begun can then be written from its start, wherever it is cut.
         self._text = b""
         self._done = 0
         # How often in a row the file had no room.
@@ -183,7 +184,7 @@ class Sink(Generic[Item]):
         if has_failed:
             self._tell_recovery()
         self._next_write = 0.0
-        self._rewind()
+        self._done = self._start_of_line()
 
     def _write(self, end: int, now: float) -> None:
         """Write a piece of the lines under way, up to `end`: whole lines where they fit in."""
@@ -197,7 +198,7 @@ class Sink(Generic[Item]):
                 self._next_write = now + _BUSY_SECONDS
         except OSError as error:
             if isinstance(error, BrokenPipeError):
-                self._rewind()
+                self._done = self._start_of_line()
             self._next_write = now + RETRY_SECONDS
             self._fail("write", error)
         else:
@@ -207,9 +208,9 @@ class Sink(Generic[Item]):
             if self._is_down and "open" not in self._failing:
                 self._tell_recovery()
 
-    def _rewind(self) -> None:
-        """Go back to the start of the line under way."""
-        self._done = self._text.rfind(b"\n", 0, self._done) + 1
+    def _start_of_line(self) -> int:
+        """Return where in the text the line under way begins."""
+        return self._text.rfind(b"\n", 0, self._done) + 1
 
     def _fail(self, action: str, error: Exception) -> None:
         """Tell that something has begun to fail; that it still does is not told again."""
@@ -228,8 +229,9 @@ class Sink(Generic[Item]):
         with self._lock:
             lost, self._lost = self._lost, 0
         self._next_loss = now + LOSS_SECONDS
-        self._text = self._text[self._done :] + self._policy.lost(lost)
-        self._done = 0
+        start = self._start_of_line()
+        self._text = self._text[start:] + self._policy.lost(lost)
+        self._done -= start
 
     def _take(self) -> bool:
         """Make lines of the next items; returns whether there were any."""
