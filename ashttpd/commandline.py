@@ -45,7 +45,7 @@ def _blame_options(message: str) -> str:
     """Leave operands out of a message about unknown options: those made them seem too many."""
     if not message.startswith(_UNKNOWN):
         return message
-    words = message.removeprefix(_UNKNOWN).split()
+    words = message.removeprefix(_UNKNOWN).split(" ")
     options = [word for word in words if word.startswith("-") and word != "-"]
     return _UNKNOWN + " ".join(options or words)
 

@@ -256,10 +256,12 @@ def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) ->
     operands = _OPERANDS[action]
     wanted = len(operands.split())
     if len(given) == wanted or (operands.endswith("...") and len(given) > wanted):
-        # As of a variable that is not set; a Path would take it for the working directory.
-        if "" in given:
-            name = operands.split()[min(given.index(""), wanted - 1)].removesuffix("...")
-            parser.error(f"{name} is empty")
+        names = operands.removesuffix("...").split()
+        names += names[-1:] * (len(given) - wanted)
+        for name, operand in zip(names, given, strict=True):
+            # As of a variable that is not set; a Path would take it for the working directory.
+            if not operand and name != "URL":
+                parser.error(f"{name} is empty")
         return
     what = "a build" if action is None else f"--{action}"
     shown = f": {' '.join(map(repr, given))}" if given else ""

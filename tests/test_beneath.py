@@ -74,7 +74,7 @@ def swap_for_a_magic_link(source: Path) -> None:
     ("change", "reason"),
     [
         (swap_file, "page.html: not a regular file any more"),
-        (swap_directory, "source/d: not a directory any more"),
+        (swap_directory, "d: not a directory any more"),
         (swap_for_a_symlink_that_stays_inside, "page.html: not a regular file any more"),
         (swap_for_a_magic_link, "page.html: not a regular file any more"),
     ],

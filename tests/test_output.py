@@ -176,7 +176,6 @@ def test_a_folder_that_is_exchanged_while_the_site_is_built_gets_nothing(
         ("-", "-: OUTPUT is put in place in one step, which the standard output cannot be"),
         ("folder/", "folder/: a directory; name a file in it"),
         (".", "a directory; name a file in it"),
-        ("", "a directory; name a file in it"),
         ("x" * 256, "x: File name too long"),
         ("missing/out", "its folder {tmp}/missing: No such file or directory"),
         ("source/index.html/out", "its folder {tmp}/source/index.html: Not a directory"),

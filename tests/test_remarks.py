@@ -69,7 +69,7 @@ def test_a_sum_is_said_however_many_other_warnings_there_are(tmp_path: Path) -> 
     tree: Tree = {b"%d.png" % number: b"no picture" for number in range(MAX_WARNINGS + 5)}
     warnings = warnings_of(tmp_path, {**tree, b"page": PAGE})
     assert len(warnings) == MAX_WARNINGS + 1
-    assert "with an HTML page inside" in warnings[-1]
+    assert "1 file has an HTML page inside" in warnings[-1]
 
 
 def test_a_name_in_a_sum_cannot_write_to_the_terminal(tmp_path: Path) -> None:

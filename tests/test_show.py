@@ -31,7 +31,8 @@ def test_what_cannot_be_printed_is_shown_as_an_escape(text: str, shown: str) -> 
 
 
 def test_bytes_of_a_file_are_shown_as_text_and_as_a_part() -> None:
-    assert show_part("/café\n".encode()) == "/café\\n"
+    assert show_part("/café".encode()) == "/café"
+    assert show_part(b"/a\n") == "/a\\n"
     assert show_part(b"/caf\xe9") == "/caf\\xe9"
     assert show_part(b"x" * 200) == "x" * 100
 

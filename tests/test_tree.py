@@ -115,7 +115,7 @@ def test_a_symlink_out_of_the_tree_is_refused_by_name(
 ) -> None:
     plant(tmp_path, {b"outside": b"secret", b"source": {b"d": {}}, b"source-2": {b"x": b""}})
     (tmp_path / "source" / "leaving").symlink_to(target)
-    with pytest.raises(BuildError, match="source/leaving: a symlink out of the tree"):
+    with pytest.raises(BuildError, match=r"^leaving: a symlink out of the tree"):
         walk(tmp_path / "source", options)
 
 
@@ -123,7 +123,7 @@ def test_a_symlink_that_leaves_by_way_of_another_is_refused_by_name(tmp_path: Pa
     plant(tmp_path, {b"outside": {b"x": b""}, b"source": {}})
     (tmp_path / "source" / "z").symlink_to("../outside")
     (tmp_path / "source" / "a").symlink_to("z/x")
-    with pytest.raises(BuildError, match=r"source/[az]: a symlink out of the tree"):
+    with pytest.raises(BuildError, match=r"^[az]: a symlink out of the tree"):
         walk(tmp_path / "source")
 
 
@@ -137,7 +137,7 @@ def test_skipped_symlinks_may_lead_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [TreeOptions(), REDIRECT], ids=["follow", "redirect"])
 def test_a_dangling_symlink_is_refused_by_name(tmp_path: Path, options: TreeOptions) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
-    with pytest.raises(BuildError, match="/dangling: a symlink that leads nowhere"):
+    with pytest.raises(BuildError, match=r"^dangling: a symlink that leads nowhere"):
         walk(tmp_path, options)
 
 
@@ -160,7 +160,7 @@ def test_two_directories_that_link_to_each_other_are_refused(tmp_path: Path) -> 
 def test_symlinks_that_lead_to_each_other_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(BuildError, match=r"/[ab]: a symlink that leads nowhere"):
+    with pytest.raises(BuildError, match=r"^[ab]: a symlink that leads nowhere"):
         walk(tmp_path)
 
 
@@ -280,7 +280,7 @@ def test_a_redirect_to_what_is_left_out_is_a_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     list(Tree(os.fsencode(tmp_path), REDIRECT, warnings.append).walk())
     assert warnings == [
-        f"{tmp_path}/current: a redirect to /.releases/3, which is left out; --dotfiles takes it"
+        "current: a redirect to /.releases/3, which is left out; --dotfiles takes it"
     ]
 
 
@@ -306,7 +306,7 @@ def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "source" / "closed").chmod(0)
     with (
         without_privileges(tmp_path),
-        pytest.raises(BuildError, match="source/closed: Permission denied"),
+        pytest.raises(BuildError, match=r"^closed: Permission denied"),
     ):
         walk(Path("source"))
     (tmp_path / "source" / "closed").chmod(0o700)
