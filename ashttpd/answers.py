@@ -21,7 +21,6 @@ from ashttpd.http.plan import Plan
 from ashttpd.http.request import Request, parse_key
 from ashttpd.http.respond import Representation, respond, respond_error, respond_without_site
 from ashttpd.http.selection import Selection, select
-from ashttpd.http.target import parse_path, split_target
 from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Resource
@@ -177,7 +176,7 @@ def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answ
         raise HTTPError(HTTPStatus.NOT_FOUND, "no site for this host")
     if webroot.revoked:
         raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, "the site's file was overwritten")
-    path = parse_path(split_target(request.target)[0])
+    path = request.path
     resource = None if path is None else webroot.lookup(path)
     if resource is None:
         raise HTTPError(HTTPStatus.NOT_FOUND, "no such path")
@@ -196,20 +195,20 @@ def _show_error_page(webroot: Webroot, request: Request, error: HTTPError) -> An
 
     Raises WebrootError and OSError where the site's page is damaged.
     """
-    resource = webroot.error_page(error.status, _place_of(request.target))
+    resource = webroot.error_page(error.status, _place_of(request))
     if resource is None:
         return respond_error(request, error)
-    variant = acceptable_variants(resource, request.accept, request.accept_encoding)[0]
+    variant = acceptable_variants(resource, request)[0]
     page = _represent(webroot, resource, Selection(variant))
     answer = respond_error(request, error, page)
     _inline_body(answer, webroot, page)
     return answer
 
 
-def _place_of(target: bytes) -> bytes:
-    """Return where in the site a target is: its path, or the root where it has none."""
+def _place_of(request: Request) -> bytes:
+    """Return where in the site a request is for: its path, or the root where it has none."""
     try:
-        return parse_path(split_target(target)[0]) or b"/"
+        return request.path or b"/"
     except HTTPError:
         return b"/"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Address
 
 from ashttpd.http.request import Request
-from fuzz.strategies import DATE_FORMS
+from fuzz.strategies import DATE_FORMS, TCHAR
 
 _DIGITS = string.digits.encode()
 _HEXDIG = string.hexdigits.encode()
@@ -194,6 +194,45 @@ def find_match(if_none_match: bytes, tags: list[bytes]) -> bytes | None:
         if tag in named:
             return tag
     return None
+
+
+def _weight(parameters: list[bytes]) -> float:
+    """Return the first valid weight among parameters (RFC 9110 section 12.4.2), 1 without one."""
+    for parameter in parameters:
+        name, _, value = parameter.strip(b" \t").partition(b"=")
+        whole, dot, thousandths = value.partition(b".")
+        if name.lower() == b"q" and whole in (b"0", b"1") and len(thousandths) <= 3:
+            digits = b"0" if whole == b"1" else _DIGITS
+            if all(byte in digits for byte in thousandths):
+                return float(whole + dot + thousandths)
+    return 1.0
+
+
+def _is_media_range(text: bytes) -> bool:
+    kind, slash, subtype = text.partition(b"/")
+    return bool(slash and kind and subtype) and all(byte in TCHAR for byte in kind + subtype)
+
+
+def media_weight(accept: bytes, media_type: str) -> float:
+    """Return what an Accept field gives a media type (RFC 9110 section 12.5.1), 0 for nothing.
+
+    The most specific range decides, and of the same ranges the highest weight. An element that is
+    no media range is skipped; a field of more than 100 elements is as good as none.
+    """
+    essence = media_type.split(";")[0].encode()
+    elements = [element for element in accept.split(b",") if element.strip(b" \t")]
+    if len(elements) > 100:
+        return 1.0
+    for wanted in (essence, essence.split(b"/")[0] + b"/*", b"*/*"):
+        found = []
+        for element in elements:
+            media_range, *parameters = element.split(b";")
+            media_range = media_range.strip(b" \t").lower()
+            if _is_media_range(media_range) and media_range == wanted:
+                found.append(_weight(parameters))
+        if found:
+            return max(found)
+    return 0.0
 
 
 def accepts(accept_encoding: dict[str, int], coding: str) -> bool:

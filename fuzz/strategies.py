@@ -116,6 +116,18 @@ ENTITY_TAGS = st.builds(
 TAG_LISTS = st.lists(
     st.tuples(WHITE, ENTITY_TAGS | st.just(b""), WHITE).map(b"".join), min_size=1, max_size=6
 ).map(b",".join)
+# Elements of Accept: media ranges with parameters and weights, and what is nearly one.
+MEDIA_RANGES = st.builds(
+    lambda before, name, parameter, weight, after: before + name + parameter + weight + after,
+    WHITE,
+    st.sampled_from([b"*/*", b"text/*", b"text/html", b"Application/JSON", b"a/b", b"a/*", b"a"]),
+    st.sampled_from([b"", b";v=1", b" ; v"]),
+    st.sampled_from([b"", b";q=0", b" ;\tQ=0.5", b";q=0.123", b";q=1.000", b";q=0.1;e", b";q=2"]),
+    WHITE,
+)
+ACCEPTS = st.lists(MEDIA_RANGES | st.just(b""), max_size=6).map(b",".join) | text_of(
+    b"a/b*,;q=01. \t"
+)
 NUMBERS = st.integers(0, 30).map(b"%d".__mod__) | text_of(b"0123456789", 1, 30)
 BYTE_RANGES = st.builds(
     lambda unit, before, first, last, after: unit + b"=" + before + first + b"-" + last + after,

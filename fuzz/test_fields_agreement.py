@@ -8,12 +8,24 @@ from hypothesis import strategies as st
 from ashttpd.http.authority import AUTHORITY
 from ashttpd.http.conditional import Validators, check, find_match
 from ashttpd.http.dates import parse_date
-from ashttpd.http.grammar import ENTITY_TAG, elements_of
+from ashttpd.http.grammar import ENTITY_TAG, MAX_ELEMENTS, elements_of
+from ashttpd.http.lists import media_weights, tags_of
+from ashttpd.http.negotiate import media_weight
 from ashttpd.http.ranges import MAX_GAP, MAX_RANGES, Unsatisfiable, choose_ranges
 from ashttpd.http.request import Request
 from ashttpd.http.target import encode_path, parse_path
 from fuzz import slow
-from fuzz.strategies import BYTE_RANGES, DATES, HOSTS, NOW, TAG_LISTS, TIMES, near_hosts, text_of
+from fuzz.strategies import (
+    ACCEPTS,
+    BYTE_RANGES,
+    DATES,
+    HOSTS,
+    NOW,
+    TAG_LISTS,
+    TIMES,
+    near_hosts,
+    text_of,
+)
 
 HUGE = 10**18
 
@@ -78,7 +90,18 @@ TAGS = st.lists(st.sampled_from([b'"a"', b'"b"', b'"W/"', b'","', b'""']), min_s
 
 @given(LISTS, TAGS)
 def test_if_none_match_agrees_with_the_literal_version(field: bytes, tags: list[bytes]) -> None:
-    assert find_match(field, Validators(tags[0], tags[1:])) == slow.find_match(field, tags)
+    named = tags_of(field, weak=True)
+    assert find_match(named, Validators(tags[0], tags[1:])) == slow.find_match(field, tags)
+
+
+@given(ACCEPTS, st.sampled_from(["text/html; charset=utf-8", "application/json", "a/b"]))
+@example(b"a/b;q=0.3, A/B;q=0.7, */*", "a/b")
+@example(b"a/b;q=0.5, , ," * MAX_ELEMENTS, "a/b")
+@example(b"a/b;q=0.5," * (MAX_ELEMENTS + 1), "a/b")
+def test_the_weight_of_a_media_type_agrees_with_the_literal_version(
+    field: bytes, media_type: str
+) -> None:
+    assert media_weight(media_weights(field), media_type) == slow.media_weight(field, media_type)
 
 
 @given(DATES, st.integers(0, 2 * NOW))

@@ -24,6 +24,10 @@ WEIGHTS: Final = st.dictionaries(
     st.sampled_from([*CODINGS, "*", "deflate"]), st.sampled_from([0, 1, 500, 1000])
 )
 NAMED: Final = st.none() | st.sampled_from([*TAGS, b'"x"', b"W/" + TAGS[0]])
+TAG_LISTS: Final = st.lists(
+    st.sampled_from([*TAGS, b'"x"', b"W/" + TAGS[0]]), min_size=2, max_size=5
+).map(b" ,".join)
+RANGES: Final = st.sampled_from([None, b"bytes=0-9", b"bytes=-9", b"bytes=9-0"])
 
 
 def accept_encoding_of(weights: dict[str, int]) -> bytes | None:
@@ -31,7 +35,7 @@ def accept_encoding_of(weights: dict[str, int]) -> bytes | None:
     return ", ".join(elements).encode() if weights else None
 
 
-@given(WEIGHTS, NAMED, NAMED, st.sampled_from([None, b"bytes=0-9", b"bytes=-9", b"bytes=9-0"]))
+@given(WEIGHTS, NAMED, NAMED | TAG_LISTS | st.just(b"*"), RANGES)
 def test_a_part_is_of_the_file_or_of_a_copy_that_is_named_and_accepted(
     weights: dict[str, int], if_range: bytes | None, if_match: bytes | None, asked: bytes | None
 ) -> None:
@@ -51,6 +55,10 @@ def test_a_part_is_of_the_file_or_of_a_copy_that_is_named_and_accepted(
         assert not counts or if_range not in (None, entity_tag(variant.sha256))
     else:
         assert counts
-        named = entity_tag(variant.sha256) in (if_range, if_match)
+        tags = slow.split_list(if_match or b"") if if_range is None else [if_range]
+        named = entity_tag(variant.sha256) in tags
         assert variant is VARIANTS[0] or (named and variant in accepted)
+        # The file as it is comes first where its tag is named, else the copies that are.
+        if if_range is None and not named:
+            assert not {entity_tag(v.sha256) for v in accepted} & set(tags)
     assert set(selection.others) == (set() if counts else set(accepted))

@@ -3,7 +3,9 @@
 import gc
 import logging
 import random
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from ashttpd.answers import COLD_SECONDS, INLINE_BODY_BYTES, Answers
 from ashttpd.http.answer import Answer
 from ashttpd.http.dates import second_of
+from ashttpd.http.grammar import MAX_ELEMENTS
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Extent, Plan
 from ashttpd.webroot.reader import Webroot
@@ -173,6 +176,63 @@ def test_what_was_asked_for_once_is_found_again_without_the_site(shared: Webroot
     for _ in range(4):
         answers.find(key_of(b"/"), SECOND)
     assert hosts.asked == [b"a"]
+
+
+def count_matches(work: Callable[[], object]) -> int:
+    """Return how often a regular expression is held against something while `work` runs."""
+    count = 0
+
+    def see(_frame: object, event: str, called: object) -> None:
+        nonlocal count
+        if event == "c_call" and isinstance(getattr(called, "__self__", None), re.Pattern):
+            count += 1
+
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def tags_of(count: int) -> bytes:
+    return b",".join(b'"%d"' % number for number in range(count))
+
+
+def ranges_of(count: int) -> bytes:
+    return b",".join([b"json/x", *(b"a/%d" % number for number in range(1, count))])
+
+
+@pytest.mark.parametrize("count", [MAX_ELEMENTS, MAX_ELEMENTS + 1, 5_000])
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        (b"/style.css", lambda count: (b"N" + tags_of(count), b"Cgzip, br, zstd")),
+        (b"/style.css", lambda count: (b"M" + tags_of(count), b"Rbytes=0-1", b"Cgzip, br, zstd")),
+        (b"/list/", lambda count: (b"M" + tags_of(count), b"Rbytes=0-1", b"Aapplication/json")),
+        (b"/list/", lambda count: (b"A" + ranges_of(count), b"Cgzip, br, zstd")),
+        (b"/list/", lambda count: (b"A" + ranges_of(count), b'M"x"')),
+        (b"/none", lambda count: (b"A" + ranges_of(count),)),
+        (b"/style.css", lambda count: (b"A" + ranges_of(count), b'M"x"')),
+        (b"/style.css", lambda count: (b"C" + b"a," * count + b"br", b"Rbytes=0-1")),
+    ],
+)
+def test_each_list_of_a_request_is_parsed_once_and_up_to_its_bound(
+    shared: Webroot, target: bytes, lines: Callable[[int], tuple[bytes, ...]], count: int
+) -> None:
+    answers = Answers(FakeHosts(shared))
+    key = key_of(target, *lines(count))
+    # Two for each element, and some for what else there is.
+    assert count_matches(lambda: answers.find(key, SECOND)) <= 2 * MAX_ELEMENTS + 40
+
+
+def test_the_path_of_a_request_is_decoded_once_for_the_file_and_the_error_page(
+    shared: Webroot,
+) -> None:
+    answers = Answers(FakeHosts(shared))
+    plain = count_matches(lambda: answers.find(key_of(b"/none"), SECOND))
+    # One for a broken escape, and one for an encoded slash.
+    assert count_matches(lambda: answers.find(key_of(b"/%6eone"), SECOND)) == plain + 2
 
 
 def kept_bytes() -> int:

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from ashttpd.http.digests import repr_digest, wants_sha256
+from ashttpd.http.digests import MAX_MEMBERS, repr_digest, wants_sha256
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,12 @@ def test_sha_256_is_wanted_where_a_preference_above_0_says_so(field: bytes) -> N
 )
 def test_it_is_not_wanted_otherwise_nor_by_what_is_malformed(field: bytes | None) -> None:
     assert not wants_sha256(field)
+
+
+def test_as_many_members_as_rfc_8941_asks_for_are_looked_at_and_no_more() -> None:
+    most = b"a=1," * (MAX_MEMBERS - 1) + b"sha-256=1"
+    assert wants_sha256(most)
+    assert not wants_sha256(most + b",sha-256=1")
 
 
 def test_a_long_list_is_judged_in_linear_work() -> None:

@@ -1,9 +1,13 @@
 """Accept: the most specific range decides, the weight counts, and nobody is sent away."""
 
+from dataclasses import replace
+
 import pytest
 
 from ashttpd.http.grammar import MAX_ELEMENTS
-from ashttpd.http.negotiate import acceptable_variants, quality
+from ashttpd.http.lists import media_weights
+from ashttpd.http.negotiate import acceptable_variants, media_weight
+from ashttpd.http.request import Request
 from ashttpd.webroot.resource import Resource, Variant
 
 HTML = "text/html; charset=utf-8"
@@ -14,10 +18,19 @@ def variant(media_type: str, coding: str = "identity", length: int = 0) -> Varia
     return Variant(0, 0, length, 0, 0, 0, media_type, coding, bytes(32), bytes(32))
 
 
+def asking(accept: bytes | None, accept_encoding: bytes | None) -> Request:
+    request = Request(b"GET", b"/", 1, True, False, b"a")
+    return replace(request, accept=accept, accept_encoding=accept_encoding)
+
+
 def choose_variant(
     resource: Resource, accept: bytes | None, accept_encoding: bytes | None
 ) -> Variant:
-    return acceptable_variants(resource, accept, accept_encoding)[0]
+    return acceptable_variants(resource, asking(accept, accept_encoding))[0]
+
+
+def quality(accept: bytes, media_type: str) -> float:
+    return media_weight(media_weights(accept), media_type)
 
 
 def resource(*variants: Variant) -> Resource:
@@ -69,9 +82,22 @@ def test_a_long_field_without_a_slash_weighs_nothing_in_linear_work() -> None:
     assert quality(b"json" * 250_000, JSON) == 0.0
 
 
-def test_a_thousand_media_ranges_are_looked_at_and_no_more() -> None:
-    assert quality(b"a/b," * (MAX_ELEMENTS - 1) + b"application/json", JSON) == 1.0
-    assert quality(b"a/b," * MAX_ELEMENTS + b"application/json", JSON) == 0.0
+def test_an_accept_of_more_media_ranges_than_clients_send_is_ignored() -> None:
+    most = b"a/b, , ," * (MAX_ELEMENTS - 1) + b"application/json"
+    assert choose_variant(LISTING, most, None).media_type == JSON
+    assert choose_variant(LISTING, most + b",,", None).media_type == JSON
+    assert choose_variant(LISTING, most + b",text/html;q=0", None).media_type == HTML
+    assert choose_variant(LISTING, most + b",nonsense", None).media_type == HTML
+
+
+def test_without_accept_every_media_type_weighs_the_same() -> None:
+    weights = media_weights(None)
+    assert media_weight(weights, HTML) == media_weight(weights, JSON) == 1.0
+
+
+def test_of_a_media_range_that_stands_twice_the_highest_weight_counts() -> None:
+    assert quality(b"application/json;q=0.3, APPLICATION/json;q=0.7, */*", JSON) == 0.7
+    assert quality(b"application/json;q=0.7, application/json;q=0.3", JSON) == 0.7
 
 
 def test_more_codings_than_there_are_count_as_none() -> None:
@@ -174,7 +200,7 @@ def test_the_coding_with_the_highest_weight_is_chosen_and_the_shortest_of_equals
 def test_what_is_not_encoded_is_acceptable_unless_it_is_excluded(
     accept_encoding: bytes | None, codings: list[str]
 ) -> None:
-    found = acceptable_variants(PAGE, None, accept_encoding)
+    found = acceptable_variants(PAGE, asking(None, accept_encoding))
     assert [variant.coding for variant in found] == codings
 
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import pytest
 
 from ashttpd import __version__
+from ashttpd.http.lists import media_weights
 from ashttpd.http.pages import HTML, JSON, PROBLEM, TEXT, choose_media_type, error_page
 
 ERRORS = [status for status in HTTPStatus if status >= 300]
@@ -124,4 +125,4 @@ def test_a_status_that_no_rfc_names_is_explained_as_the_first_of_its_class(media
 def test_the_form_with_the_highest_weight_is_chosen_and_html_of_equals(
     accept: bytes | None, media_type: str
 ) -> None:
-    assert choose_media_type(accept) == media_type
+    assert choose_media_type(media_weights(accept)) == media_type

@@ -10,6 +10,7 @@ from ashttpd.http.answer import Answer
 from ashttpd.http.dates import second_of
 from ashttpd.http.digests import repr_digest
 from ashttpd.http.errors import HTTPError
+from ashttpd.http.lists import media_weights
 from ashttpd.http.methods import OTHER_METHODS
 from ashttpd.http.pages import choose_media_type, error_page
 from ashttpd.http.plan import Extent
@@ -486,7 +487,7 @@ def test_a_page_of_the_site_is_sent_whatever_is_asked_of_it() -> None:
 @pytest.mark.parametrize("accept", [None, b"application/json", b"text/plain", b"image/png"])
 def test_the_built_in_page_comes_in_the_form_that_is_preferred(accept: bytes | None) -> None:
     answer = respond_error(replace(GET, accept=accept), ERROR)
-    media_type = choose_media_type(accept)
+    media_type = choose_media_type(media_weights(accept))
     page = error_page(404, media_type)
     assert lines_of(answer) == [
         b"HTTP/1.1 404 Not Found",

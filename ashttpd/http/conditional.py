@@ -1,11 +1,11 @@
 """Preconditions: whether what the client has is what we would send (RFC 9110 section 13)."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from ashttpd.http.dates import parse_date
-from ashttpd.http.grammar import ENTITY_TAG, elements_of
+from ashttpd.http.lists import ANY_TAG
 from ashttpd.http.request import Request
 
 
@@ -22,29 +22,23 @@ class Validators:
     modified: int | None = None
 
 
-def _tags_of(field: bytes, *, weak: bool) -> set[bytes]:
-    """Return the opaque tags that a list names, none where it is malformed."""
-    return {tag[2] for tag in elements_of(field, ENTITY_TAG) if weak or tag[1] is None}
+def find_match(named: Set[bytes], validators: Validators) -> bytes | None:
+    """Return the entity tag that the tags of an If-None-Match name, or None.
 
-
-def find_match(if_none_match: bytes, validators: Validators) -> bytes | None:
-    """Return the entity tag that an If-None-Match names, or None.
-
-    Compares weakly (RFC 9110 section 13.1.2); `*` matches the representation's own. A malformed
-    field matches nothing, so that the client gets the whole answer.
+    ANY_TAG matches the representation's own (RFC 9110 section 13.1.2). A malformed field names no
+    tag and matches nothing, so that the client gets the whole answer.
     """
-    if if_none_match == b"*":
+    if ANY_TAG in named:
         return validators.tag
-    named = _tags_of(if_none_match, weak=True)
     return next((tag for tag in (validators.tag, *validators.others) if tag in named), None)
 
 
-def matches_strongly(if_match: bytes, tag: bytes) -> bool:
-    """Tell whether an If-Match names a strong entity tag; a malformed one matches nothing.
+def matches_strongly(named: Set[bytes], tag: bytes) -> bool:
+    """Tell whether the strong tags of an If-Match name a tag (RFC 9110 section 13.1.1).
 
-    `*` matches every tag (RFC 9110 section 13.1.1).
+    ANY_TAG matches every tag; a malformed field names no tag and matches nothing.
     """
-    return if_match == b"*" or tag in _tags_of(if_match, weak=False)
+    return ANY_TAG in named or tag in named
 
 
 def _fails(request: Request, validators: Validators, now: int) -> bool:
@@ -54,7 +48,7 @@ def _fails(request: Request, validators: Validators, now: int) -> bool:
     one coding must not get a part of another.
     """
     if request.if_match is not None:
-        return not matches_strongly(request.if_match, validators.tag)
+        return not matches_strongly(request.if_match_tags, validators.tag)
     if request.if_unmodified_since is None or validators.modified is None:
         return False
     date = parse_date(request.if_unmodified_since, now)
@@ -76,7 +70,7 @@ def check(request: Request, validators: Validators, now: int) -> tuple[HTTPStatu
     if _fails(request, validators, now):
         return HTTPStatus.PRECONDITION_FAILED, validators.tag
     if request.if_none_match is not None:
-        match = find_match(request.if_none_match, validators)
+        match = find_match(request.if_none_match_tags, validators)
         if match is not None:
             return HTTPStatus.NOT_MODIFIED, match
     elif _is_unmodified(request, validators, now):

@@ -1,20 +1,25 @@
 """Digests of representations, for who asks for them (RFC 9530)."""
 
 from base64 import b64encode
+from typing import Final
 
-from ashttpd.http.grammar import DIGEST_PREFERENCE, MAX_ELEMENTS
+from ashttpd.http.grammar import DIGEST_PREFERENCE
+
+# RFC 8941 section 3.2 asks a parser to take so many members of a dictionary.
+MAX_MEMBERS: Final = 1_024
 
 
 def wants_sha256(want_repr_digest: bytes | None) -> bool:
     """Tell whether a Want-Repr-Digest field accepts SHA-256, the one algorithm that we have.
 
     A preference of 0 means "not acceptable", the last one of a name counts, and a field that is no
-    dictionary of integers is ignored as a whole (RFC 9530 section 4, RFC 8941 section 4.2).
+    dictionary of integers is ignored as a whole (RFC 9530 section 4, RFC 8941 section 4.2), and so
+    is one of more than MAX_MEMBERS.
     """
-    if want_repr_digest is None:
+    if want_repr_digest is None or want_repr_digest.count(b",") >= MAX_MEMBERS:
         return False
     preference = 0
-    for member in want_repr_digest.split(b",", MAX_ELEMENTS):
+    for member in want_repr_digest.split(b","):
         match = DIGEST_PREFERENCE.fullmatch(member.strip(b" \t"))
         if match is None:
             return False

@@ -54,9 +54,10 @@ CHUNK_EXTENSION: Final = re.compile(
 # RFC 9112 section 7.1.2: a trailer field line
 TRAILER_LINE: Final = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*+" % _TOKEN)
 
-# A list of more elements is taken for malformed: each costs half a microsecond to look at, and a
-# head has room for 8,000 of them, but for 600 of our own entity tags.
-MAX_ELEMENTS: Final = 1_000
+# A list of more elements is taken for malformed. Browsers send up to a dozen media ranges and five
+# codings, mobile phones of the past sent some sixty media ranges, and a cache sends the tag of each
+# copy that it holds: five. A head has room for 8,000 elements, of which each costs a microsecond.
+MAX_ELEMENTS: Final = 100
 
 _SEPARATOR = re.compile(rb"[ \t]*+(?:,[ \t,]*+|\Z)")
 

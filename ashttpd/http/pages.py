@@ -4,10 +4,11 @@ They say what the status means and nothing about the server.
 """
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from ashttpd.http.negotiate import quality
+from ashttpd.http.negotiate import media_weight
 
 HTML: Final = "text/html; charset=utf-8"
 PROBLEM: Final = "application/problem+json"  # RFC 9457
@@ -54,12 +55,10 @@ def error_page(status: int, media_type: str = HTML) -> bytes:
     return page.encode()
 
 
-def choose_media_type(accept: bytes | None) -> str:
-    """Return what an Accept field prefers of the media types above, HTML where it is all one.
+def choose_media_type(weights: Mapping[bytes, float]) -> str:
+    """Return what the ranges of an Accept field prefer of the media types above, HTML on a tie.
 
-    Who accepts JSON of any kind gets the same object, under the name that was asked for.
+    A client that accepts JSON of any kind gets the same object, under the name that it asked for.
     """
-    if accept is None:
-        return HTML
     # max() returns the first of equals.
-    return max((HTML, PROBLEM, JSON, TEXT), key=lambda media_type: quality(accept, media_type))
+    return max((HTML, PROBLEM, JSON, TEXT), key=lambda each: media_weight(weights, each))

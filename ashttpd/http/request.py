@@ -1,14 +1,20 @@
 """A request as the miss path sees it: a canonical key, taken apart."""
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
+
+from ashttpd.http.lists import coding_weights, media_weights, tags_of
+from ashttpd.http.target import parse_path, split_target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """The part of a request that can change its answer; see scan.py for the key it comes from.
 
     Lists that came in several lines of the same name are joined as RFC 9110 section 5.3 says; what
-    did not come is None.
+    did not come is None. The path and the lists are parsed when they are asked for first, and not
+    again.
     """
 
     method: bytes
@@ -27,6 +33,31 @@ class Request:
     if_unmodified_since: bytes | None = None
     want_repr_digest: bytes | None = None
     expect: bytes | None = None
+
+    @cached_property
+    def path(self) -> bytes | None:
+        """The canonical path of an origin-form target, or None; raises HTTPError (parse_path)."""
+        return parse_path(split_target(self.target)[0])
+
+    @cached_property
+    def media_weights(self) -> Mapping[bytes, float]:
+        """The weight of each media range in Accept; of `*/*` without the field."""
+        return media_weights(self.accept)
+
+    @cached_property
+    def coding_weights(self) -> Mapping[str, float]:
+        """The weight of each coding in Accept-Encoding; of identity without the field."""
+        return coding_weights(self.accept_encoding)
+
+    @cached_property
+    def if_match_tags(self) -> Set[bytes]:
+        """The strong tags in If-Match, or ANY_TAG."""
+        return tags_of(self.if_match, weak=False)
+
+    @cached_property
+    def if_none_match_tags(self) -> Set[bytes]:
+        """The opaque tags in If-None-Match, weak ones too, or ANY_TAG."""
+        return tags_of(self.if_none_match, weak=True)
 
 
 def parse_key(key: bytes) -> Request:

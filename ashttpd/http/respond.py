@@ -101,7 +101,8 @@ def respond_error(request: Request, error: HTTPError, page: Representation | Non
     """
     if page is None:
         fields = error.fields + b"Vary: Accept\r\n"
-        return _respond_page(request, error.status, fields, choose_media_type(request.accept))
+        media_type = HTML if request.accept is None else choose_media_type(request.media_weights)
+        return _respond_page(request, error.status, fields, media_type)
     vary = _lines(page.validators, lambda name: name == b"vary")
     others = page.fields[len(page.validators) :]
     fields = error.fields + vary + _lines(others, lambda name: name != b"accept-ranges")

@@ -45,7 +45,7 @@ def select(request: Request, resource: Resource, now: int) -> Selection:
     (section 14.2). Where it is malformed, of another unit, or not worth while, the request is
     answered as if the field were not there.
     """
-    acceptable = acceptable_variants(resource, request.accept, request.accept_encoding)
+    acceptable = acceptable_variants(resource, request)
     preferred = acceptable[0]
     whole = Selection(preferred, acceptable)
     if request.range is None or request.method != b"GET" or resource.status != HTTPStatus.OK:
@@ -73,8 +73,8 @@ def _counted_in(
     if request.if_range is None:
         if request.if_match is None:
             return plain
-        named = (v for v in candidates if matches_strongly(request.if_match, _tag(v)))
-        return next(named, plain)
+        tags = request.if_match_tags
+        return next((v for v in candidates if matches_strongly(tags, _tag(v))), plain)
     for variant in candidates:
         if request.if_range == _tag(variant):
             return variant
