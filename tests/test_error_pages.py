@@ -262,6 +262,15 @@ def test_a_deep_path_costs_no_more_lookups_than_the_deepest_error_page_has_level
     assert 1 <= counted.asked <= 3
 
 
+def test_a_path_costs_one_lookup_however_many_lengths_the_directories_have() -> None:
+    counted = Counted(pages_in(b"/", *(b"/" + b"q" * size + b"/" for size in range(1, 1400))).pages)
+    pages = ErrorPages(counted)
+    for path, nearest in ((b"/q/" * 1000, b"/q/"), (b"/z" * 1000, b"/"), (b"//" * 1000, b"/")):
+        counted.asked = 0
+        assert pages.nearest(404, path) == nearest + b"404.html"
+        assert counted.asked == 1
+
+
 SEGMENTS: Final = st.lists(st.sampled_from([b"", b"a", b"b", b"aa"]), max_size=6)
 DIRECTORIES: Final = SEGMENTS.map(lambda names: b"/" + b"".join(name + b"/" for name in names))
 

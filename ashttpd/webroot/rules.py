@@ -1,11 +1,39 @@
 """Section RULE: the error pages of a site, and which of them is the nearest to a path."""
 
 import struct
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 
 from ashttpd.webroot import layout
 from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.sections import is_canonical
+
+
+class _Directories:
+    """Directories in ascending order, and where in them the next one above each is, or -1."""
+
+    def __init__(self, directories: Iterable[bytes]) -> None:
+        """Take directories with their slashes."""
+        self._sorted = sorted(directories)
+        self._above: list[int] = []
+        open_ones: list[int] = []
+        for place, directory in enumerate(self._sorted):
+            while open_ones and not directory.startswith(self._sorted[open_ones[-1]]):
+                open_ones.pop()
+            self._above.append(open_ones[-1] if open_ones else -1)
+            open_ones.append(place)
+
+    def deepest_above(self, path: bytes) -> bytes | None:
+        """Return the deepest directory that a path stands in, or None.
+
+        That is the last one that does not come behind the path, or one above that. There are fewer
+        than 1,500 above each other, since all of them together have at most
+        `layout.MAX_RULES_BYTES`.
+        """
+        place = bisect_right(self._sorted, path) - 1
+        while place >= 0 and not path.startswith(self._sorted[place]):
+            place = self._above[place]
+        return self._sorted[place] if place >= 0 else None
 
 
 class ErrorPages:
@@ -14,25 +42,16 @@ class ErrorPages:
     def __init__(self, pages: Mapping[tuple[int, bytes], bytes]) -> None:
         """Take the pages as they are; directories end with their slash."""
         self.pages = pages
-        # How long the directories are that have a page for a status, the longest first.
-        lengths: dict[int, set[int]] = {}
+        directories: dict[int, list[bytes]] = {}
         for status, directory in pages:
-            lengths.setdefault(status, set()).add(len(directory))
-        self._lengths = {status: sorted(of, reverse=True) for status, of in lengths.items()}
+            directories.setdefault(status, []).append(directory)
+        self._directories = {status: _Directories(of) for status, of in directories.items()}
 
     def nearest(self, status: int, path: bytes) -> bytes | None:
-        """Return the page of a status in the deepest directory that has one above a path.
-
-        Only directories as long as one that has a page are looked up, however deep the path is. Of
-        those there are fewer than 1,500, since all directories together are no longer than
-        `layout.MAX_RULES_BYTES`.
-        """
-        for length in self._lengths.get(status, ()):
-            if path[length - 1 : length] == b"/":
-                page = self.pages.get((status, path[:length]))
-                if page is not None:
-                    return page
-        return self.pages.get((status, b"/"))
+        """Return the page of a status in the deepest directory that has one above a path."""
+        directories = self._directories.get(status)
+        directory = None if directories is None else directories.deepest_above(path)
+        return self.pages.get((status, directory or b"/"))
 
 
 def parse_rules(data: bytes) -> ErrorPages:
