@@ -85,7 +85,14 @@ class Log(RuleBasedStateMachine):
         super().__init__()
         self.file = FakeFile()
         self.lost = 0
-        policy = Policy(lambda line: line, self._lose, lambda _error: None, 0, MOST_BYTES)
+        policy: Policy[bytes] = Policy(
+            render=lambda line: line,
+            lost=self._lose,
+            failed=lambda _error, _goes_on: None,
+            recovered=lambda: None,
+            gather_seconds=0,
+            most_bytes=MOST_BYTES,
+        )
         self.sink = SteppedSink(self.file, policy, "test")
         self.lines: list[bytes] = []
 
