@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 from ashttpd.webroot import layout
-from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.errors import WebrootError, show
 from ashttpd.webroot.grammar import CODING, is_media_type
 
 # INDX and RSRC together, which stay in memory. 10 million URLs with paths of 60 bytes take 6.1 GiB
@@ -111,7 +111,7 @@ def parse_sections(table: bytes, superblock: Superblock) -> dict[bytes, Section]
     for kind, flags, offset, length, digest, zero in layout.SECTION.iter_unpack(table):
         section = Section(kind, bool(flags & layout.SectionFlag.REQUIRED), offset, length, digest)
         if not kind.isalpha():
-            raise WebrootError(f"a section of type {kind!r}, not four letters")
+            raise WebrootError(f"a section of type '{show(kind)}', not four letters")
         if kind in sections:
             raise WebrootError(f"section {section.name} stands twice")
         if superblock.minor == layout.MINOR and (zero or flags & ~int(layout.SectionFlag.REQUIRED)):
@@ -184,7 +184,7 @@ def parse_strings(data: bytes) -> tuple[str, ...]:
             string = data[offset : offset + length]
             offset += length
             if not (CODING.fullmatch(string) or is_media_type(string)):
-                raise WebrootError(f"{string[:100]!r} is neither a media type nor a coding")
+                raise WebrootError(f"'{show(string)}' is neither a media type nor a coding")
             strings.append(string.decode("ascii"))
     except struct.error as error:
         raise WebrootError(f"section STRS is malformed: {error}") from error
