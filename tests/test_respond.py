@@ -293,6 +293,7 @@ def test_a_416_names_the_length() -> None:
         (b"/x?a=b?c", True, b"/x/?a=b?c"),
         # What came raw goes back as a URI.
         (b"/x?\xc3\xa9=\xff%20", True, b"/x/?%C3%A9=%FF%20"),
+        (b'/x?\xff"x\\%zz', True, b"/x/?%FF%22x%5C%25zz"),
         (b"/x?", True, b"/x/?"),
         (b"/x?a", False, b"/x/"),
     ],

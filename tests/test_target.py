@@ -1,13 +1,14 @@
 """Paths: one canonical form, found from every spelling, never above the root."""
 
 import re
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ashttpd.http.errors import HTTPError
-from ashttpd.http.target import encode_path, parse_path, split_target
+from ashttpd.http.target import encode_path, encode_query, parse_path, split_target
 from fuzz.slow import remove_dot_segments
 
 SEGMENTS = st.binary(max_size=12).filter(
@@ -30,6 +31,32 @@ def test_a_path_with_every_byte_escaped_parses_to_the_same(path: bytes) -> None:
 @given(st.binary(max_size=50))
 def test_an_encoded_path_holds_only_what_a_path_may(path: bytes) -> None:
     assert re.fullmatch(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-F]{2})*", encode_path(path))
+
+
+@given(st.binary(max_size=50) | st.text('%aF0g?/"\\', max_size=30).map(str.encode))
+def test_an_encoded_query_is_one_of_rfc_3986_and_decodes_to_what_it_was(query: bytes) -> None:
+    encoded = encode_query(query)
+    assert re.fullmatch(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*", encoded)
+    assert unquote_to_bytes(encoded) == unquote_to_bytes(query)
+    assert encode_query(encoded) == encoded
+
+
+@pytest.mark.parametrize(
+    ("query", "encoded"),
+    [
+        (b"", b""),
+        (b"?", b"?"),
+        (b"?a=%e9&b=/?:@!$'()*+,;~", b"?a=%e9&b=/?:@!$'()*+,;~"),
+        (b'?\xff"x\\', b"?%FF%22x%5C"),
+        (b"?<>^`{|}[]#", b"?%3C%3E%5E%60%7B%7C%7D%5B%5D%23"),
+        (b"?%zz%4%", b"?%25zz%254%25"),
+        (b"?%%41", b"?%25%41"),
+    ],
+)
+def test_a_query_keeps_its_escapes_and_gets_those_that_it_lacks(
+    query: bytes, encoded: bytes
+) -> None:
+    assert encode_query(query) == encoded
 
 
 @given(st.text("ab./%2eE", max_size=30).map(lambda rest: b"/" + rest.encode()))

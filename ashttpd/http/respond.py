@@ -19,7 +19,7 @@ from ashttpd.http.plan import Extent, File, Piece, piece_length
 from ashttpd.http.ranges import Part, Unsatisfiable, content_range
 from ashttpd.http.request import Request
 from ashttpd.http.selection import Selection, known_modified
-from ashttpd.http.target import encode_raw, split_target
+from ashttpd.http.target import encode_query, split_target
 from ashttpd.webroot.resource import Resource, Variant, entity_tag
 
 ALLOW: Final = b"Allow: GET, HEAD, OPTIONS\r\n"
@@ -165,7 +165,7 @@ def respond(request: Request, found: Representation, now: int) -> Answer:
     resource, variant = found.resource, found.variant
     whole = found.extent(0, variant.body_length)
     if resource.status // 100 == 3:
-        query = encode_raw(split_target(request.target)[1]) if resource.keep_query else b""
+        query = encode_query(split_target(request.target)[1]) if resource.keep_query else b""
         location = b"Location: %b%b\r\n" % (resource.location, query)
         return _answer(request, resource.status, location + found.head_block, whole)
     if resource.status != HTTPStatus.OK:

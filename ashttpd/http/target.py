@@ -18,9 +18,10 @@ PATH_SAFE: Final = frozenset(
 )
 _ENCODED: Final = [bytes((b,)) if b in PATH_SAFE else b"%%%02X" % b for b in range(256)]
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/]")
-_RAW: Final = re.compile(rb"[\x80-\xff]")
 # RFC 3986 section 2.1: pct-encoded = "%" HEXDIG HEXDIG
 _NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# Section 3.4: query = *( pchar / "/" / "?" ); what is none of these, and a "%" that escapes nothing
+_NO_QUERY: Final = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]|%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
 
 
@@ -32,12 +33,14 @@ def encode_path(path: bytes) -> bytes:
     return _UNSAFE.sub(lambda match: _ENCODED[match[0][0]], path)
 
 
-def encode_raw(text: bytes) -> bytes:
-    """Return a part of a target with what came raw beyond ASCII percent-encoded.
+def encode_query(query: bytes) -> bytes:
+    """Return a query, as a target has it, with what no URI may hold percent-encoded.
 
-    A URI is made of ASCII (RFC 3986 section 2); what goes back to a client has to be one.
+    Escapes stay as they are; a `%` that escapes nothing becomes `%25`. The result decodes to the
+    same bytes (RFC 3986 section 3.4). The scan takes more than a URI has, as many clients send it;
+    what goes back to a client has to be one.
     """
-    return _RAW.sub(lambda match: _ENCODED[match[0][0]], text)
+    return _NO_QUERY.sub(lambda match: _ENCODED[match[0][0]], query)
 
 
 def _decode(path: bytes) -> bytes:
