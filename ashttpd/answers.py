@@ -165,10 +165,11 @@ class Answers:
         self, text: str, request: Request, status: int, webroot: Webroot | None, error: Exception
     ) -> None:
         """Log what is wrong with a site's file, and what to do about it."""
-        host, file = request.host.decode("ascii"), webroot and webroot.path
+        host, file = request.host.decode("ascii"), webroot.path if webroot else ""
         way_out = _BUILD_AGAIN if isinstance(error, WebrootError) else ""
         now = time.monotonic()
-        self._complaints.say(log.error, text, host, status, file, error, way_out, now=now)
+        shown = (host, status, file, error, way_out)
+        self._complaints.say(log.error, text, *shown, now=now, about=file)
 
 
 def _ask_site(webroot: Webroot | None, request: Request, now: int) -> tuple[Answer, bool]:

@@ -18,6 +18,7 @@ from ashttpd.http.dates import second_of
 from ashttpd.http.grammar import MAX_ELEMENTS
 from ashttpd.http.pages import error_page
 from ashttpd.http.plan import Extent, Plan
+from ashttpd.sites import Sites
 from ashttpd.webroot.reader import Webroot
 from ashttpd.webroot.resource import Variant, entity_tag
 from mkroot.build import Options, build
@@ -319,6 +320,24 @@ def test_a_damaged_small_body_is_500_until_it_is_whole_again(
     assert "build the site again (mkroot --verify names all that is wrong)" in caplog.text
     flip(own, middle)
     assert answers.find(key_of(path), SECOND).status == 200
+
+
+def test_a_damaged_site_does_not_silence_the_line_about_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sites = {}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        webroot = sites[name.encode()] = Webroot(str(build_site(tmp_path / name)))
+        flip(webroot, variant_of(webroot, b"/style.css").body_offset)
+    answers = Answers(Sites({host.decode(): webroot for host, webroot in sites.items()}))
+    for host, webroot in sites.items():
+        for _ in range(2):
+            assert answers.find(key_of(b"/style.css", host=host), SECOND).status == 500
+        webroot.close()
+    assert len(caplog.messages) == 2
+    for message, webroot in zip(caplog.messages, sites.values(), strict=True):
+        assert webroot.path in message
 
 
 @pytest.mark.parametrize("field", [b"Rbytes=0-99", b"Rbytes=-100"])

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ashttpd.complaints import COMPLAINT_SECONDS, Complaints
+from ashttpd.complaints import COMPLAINT_SECONDS, MAX_KINDS, Complaints
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,34 @@ def test_kinds_do_not_silence_each_other(caplog: pytest.LogCaptureFixture) -> No
     assert complaints.say(log.warning, "cannot accept: %s", "b", now=0.0)
     assert not complaints.say(log.error, "cannot read %s", "c", now=COMPLAINT_SECONDS - 1)
     assert caplog.messages == ["cannot read a", "cannot accept: b"]
+
+
+def test_a_text_about_one_thing_does_not_silence_it_about_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    complaints = Complaints(10.0)
+    for now in (0.0, 1.0, 11.0):
+        for file in ("a", "b"):
+            complaints.say(log.error, "%s is damaged", file, now=now, about=file)
+    assert caplog.messages == [
+        *("a is damaged", "b is damaged"),
+        "a is damaged (1 more like this since the last line about it)",
+        "b is damaged (1 more like this since the last line about it)",
+    ]
+
+
+def test_of_many_things_some_share_a_line_and_no_more_are_remembered_than_the_bound(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    complaints = Complaints(10.0)
+    for number in range(2 * MAX_KINDS):
+        complaints.say(log.error, "%d is damaged", number, now=0.0, about=str(number))
+    # One for all the others.
+    assert len(caplog.messages) == MAX_KINDS + 1
+    assert len(complaints._kinds) == MAX_KINDS + 1
+    # Room for them is made once they may be logged again.
+    assert complaints.say(log.error, "%d is damaged", -1, now=10.0, about="-1")
+    assert len(complaints._kinds) == 1
 
 
 def test_a_percent_sign_in_an_argument_is_logged_as_it_is(
