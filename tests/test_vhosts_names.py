@@ -1,10 +1,13 @@
 """Which names of a vhosts directory are hosts, and what is said of the others."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ashttpd.http.authority import AUTHORITY
+from ashttpd.sites import DEFAULT_HOST
 from ashttpd.vhosts.names import maybe_reason, read_names
+from fuzz.strategies import near_hosts
 
 
 @pytest.mark.parametrize(
@@ -134,3 +137,18 @@ def test_each_name_is_a_host_refused_temporary_or_hidden_and_only_one_of_these(
 @given(_NAMES)
 def test_the_order_of_the_directory_does_not_matter(file_names: list[str]) -> None:
     assert read_names(file_names) == read_names(reversed(file_names))
+
+
+@given(
+    near_hosts().map(lambda host: host.decode("latin-1"))
+    | st.text("0123456789aF:.", max_size=24).map("[{}]".format)
+)
+@example("[1:2]")
+@example("[::01.2.3.4]")
+@example("[1:2:3:4:5:6:7:8::]")
+@example("[fe80::1%25eth0]")
+@example("[...]")
+def test_a_name_that_is_served_is_one_that_a_request_can_ask_for(name: str) -> None:
+    for host in read_names([name]).hosts:
+        asked = "www" + host[1:] if host.startswith("*") else host
+        assert host == DEFAULT_HOST or AUTHORITY.fullmatch(asked.encode("ascii"))
