@@ -118,7 +118,8 @@ def told(program: str, server: Server, host: str = "localhost") -> Any:  # of js
 
 def test_fsspec_walks_through_listings_and_comes_to_an_end(data_server: Server) -> None:
     seen, listed = told(WALK, data_server)
-    assert [entry for entry in seen if not entry[0].startswith("store.zarr")] == [
+    # The client has links as a set, in no order.
+    assert sorted(entry for entry in seen if not entry[0].startswith("store.zarr")) == [
         ["", ["odd", "one", "store.zarr"], [*ODD_FILES, "map.tif.aux.xml", "top.csv"]],
         ["odd", ["R%26D"], ["http_server.py"]],
         ["odd/R%26D", [], ["a%26b.csv", "it%27s.csv"]],
