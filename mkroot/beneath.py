@@ -9,6 +9,8 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,6 +158,16 @@ class Root:
         finally:
             if fd != self.fd:
                 os.close(fd)
+
+    @contextmanager
+    def opened(self, path: bytes) -> Iterator["Level"]:
+        """Open a directory below the root for a while; raises OSError."""
+        fd = self.open(path, DIRECTORY)
+        try:
+            status = os.fstat(fd)
+            yield Level(b"", path, fd, (status.st_dev, status.st_ino))
+        finally:
+            os.close(fd)
 
 
 @dataclass(slots=True, eq=False)

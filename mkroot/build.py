@@ -28,7 +28,7 @@ from mkroot.listing import Entry, Listing, order
 from mkroot.media_types import MediaTypes
 from mkroot.output import Output
 from mkroot.pipeline import Draft, MakeHead, Pipeline
-from mkroot.precompressed import Plain, find_copies
+from mkroot.precompressed import Plain, find_copies, leads_to_copy
 from mkroot.remarks import Remarks
 from mkroot.shortfalls import LongUrls
 from mkroot.spill import ignored_folders, temporary_database
@@ -234,6 +234,12 @@ class _Build:
                 self._remarks.found_copy(directory.path[1:] + copy)
         directory.leave_out({copy for plain in found.values() for copy in plain.copies})
 
+    def _leave_out_redirects(self, directory: Directory) -> None:
+        """Leave out redirects to what is no URL in the own place of a directory behind a link."""
+        place = directory.in_its_own_place()
+        found = find_copies(place, partial(self._content, place), lambda _warning: None)
+        directory.leave_out({copy for plain in found.values() for copy in plain.copies})
+
     def _not_later(self, modified: int) -> int:
         latest = self._options.latest_date
         return modified if latest is None else min(modified, latest)
@@ -245,7 +251,7 @@ class _Build:
         for name in map(os.fsencode, self._options.indexes):
             if directory.has_file(name):
                 destination = directory.maybe_destination(name)
-                if destination is not None:
+                if destination is not None and not self._is_link_to_copy(directory, name):
                     self._redirect(node.path, _LINK_REDIRECT, encode_path(destination))
                     return
                 draft, modified = self._take(directory, name)
@@ -297,10 +303,19 @@ class _Build:
 
     def _link(self, node: Node) -> None:
         # The page of an error has to be there: no answer is both an error and a redirect.
-        if is_error_page(node.name) and node.directory.has_file(node.name):
+        # And a copy of another file is no URL that could be redirected to.
+        directory, name = node.directory, node.name
+        is_sent = is_error_page(name) or self._is_link_to_copy(directory, name)
+        if is_sent and directory.has_file(name):
             self._file(node)
             return
+        if self._options.use_precompressed and node.path == directory.path:
+            self._leave_out_redirects(directory)
         self._redirect(node.path, _LINK_REDIRECT, node.location)
+
+    def _is_link_to_copy(self, directory: Directory, name: bytes) -> bool:
+        uses_copies = self._options.use_precompressed
+        return uses_copies and leads_to_copy(directory, name, self._content)
 
     def _redirect(self, path: bytes, status: HTTPStatus, location: bytes) -> None:
         self._add(path, status, [self._page(status)], location, keep_query=True)

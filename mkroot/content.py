@@ -46,6 +46,10 @@ class Content:
         self._types = types
         self._remarks = remarks
         self._coding = encoded.maybe_coding(self._path)
+        # Whether a rule says what the file is, be it in no coding.
+        self.has_rule = encoded.maybe_rule(self._path) is not None
+        # Whether the name speaks of a coding that the file is not in.
+        self._is_plain = False
         # What tells the type: the operator's word on the name, else the name inside of a coded one.
         inside = self._coding is not None and not types.is_overridden(self._path)
         self._typed_path = inner_name(self._path) if inside else self._path
@@ -79,6 +83,7 @@ class Content:
         coding = self._coding
         if coding and not (coding.is_certain or first.startswith(GZIP)):
             coding = self._coding = None
+            self._is_plain = True
         if coding is None:
             yield from filter(None, chain([first], chunks))
             return
@@ -139,7 +144,13 @@ class Content:
             self._utf8 = Utf8Check()
 
     def may_compress(self) -> bool:
-        """Tell from the first chunk whether the content is of a type that compresses."""
+        """Tell from the first chunk whether copies of the content are to be made.
+
+        What is plain under the name of a coding has none: a copy in that coding stands for a file
+        that was in it, also for who extracts it.
+        """
+        if self._is_plain:
+            return False
         is_utf8 = None if self._utf8 is None else True
         return self._types.classify(self._typed_path, self._head, is_utf8).compressible
 

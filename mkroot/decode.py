@@ -97,10 +97,12 @@ _MAGIC_BYTES: Final = 4
 _FAILURES: Final = (zlib.error, brotli.error, zstd.ZstdError)
 
 
-def decode(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
+def decode(chunks: Iterable[bytes], coding: str, *, bounded: bool = True) -> Iterator[bytes]:
     """Yield what chunks in `coding`, a name of mkroot.encode.CODINGS, stand for, in pieces.
 
-    Raises DecodeError. About 300 MB of output a second.
+    Raises DecodeError, also for more than MAX_DECODED_BYTES or MAX_RATIO times as many bytes;
+    not so without `bounded`, where the caller knows how many there may be. About 300 MB of output
+    a second.
     """
     decoder = _DECODERS[coding]()
     taken = given = 0
@@ -111,7 +113,8 @@ def decode(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
         try:
             for piece in _pieces(decoder, chunk):
                 given += len(piece)
-                _check_size(given, taken)
+                if bounded:
+                    _check_size(given, taken)
                 yield piece
         except _BehindError as error:
             raise DecodeError(f"has bytes behind the end of its {coding}") from error

@@ -3,7 +3,7 @@
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mkroot.beneath import FILE, LOOK, Level, Root, Target
 
@@ -25,6 +25,10 @@ class Directory:
     keys: list[bytes] = field(default_factory=list)
     directories: set[bytes] = field(default_factory=set)
     links: dict[bytes, Target] = field(default_factory=dict)
+
+    def in_its_own_place(self) -> "Directory":
+        """Return it as it is without the symlinks that lead to it; names are shared."""
+        return self if self.real is None else replace(self, path=self.real, real=None)
 
     def has_file(self, name: bytes) -> bool:
         """Whether it holds a regular file, or a symlink to one, of this name."""

@@ -28,7 +28,10 @@ def parse_rule(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """The coding of a file; `is_certain` where the operator said so, and not the name alone."""
+    """The coding of a file, which may be NO_CODING.
+
+    `is_certain` where the operator said so, and not the name alone.
+    """
 
     name: str
     is_certain: bool
@@ -46,10 +49,12 @@ class EncodedRules:
 
     def maybe_coding(self, path: bytes) -> Coding | None:
         """Return the coding of the file at a path inside of the tree, None for none."""
-        for matches, coding in self._rules:
-            if matches(path):
-                return None if coding.name == NO_CODING else coding
-        return None
+        coding = self.maybe_rule(path)
+        return None if coding is None or coding.name == NO_CODING else coding
+
+    def maybe_rule(self, path: bytes) -> Coding | None:
+        """Return what the last rule says that matches, NO_CODING too; None where none does."""
+        return next((coding for matches, coding in self._rules if matches(path)), None)
 
 
 def exact_glob(path: bytes) -> bytes:

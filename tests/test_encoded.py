@@ -3,12 +3,14 @@
 import gzip
 import random
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mkroot.build import Options
+from mkroot.decode import MAX_RATIO
 from mkroot.encode import CODINGS, MAX_BYTES
 from mkroot.encoded import EncodedRules, inner_name, parse_rule
 from mkroot.errors import BuildError
@@ -233,6 +235,17 @@ def test_a_plain_svg_under_the_compressed_suffix_is_taken_as_it_is(
     assert variants_of(output, b"/none.svgz")["identity"] == ("image/svg+xml", b"")
 
 
+def test_a_plain_svg_under_the_compressed_suffix_is_extracted_as_it_was(
+    tmp_path: Path, output: Path
+) -> None:
+    # The equal file has copies, which are not those of the misnamed one.
+    tree: Tree = {b"a.svg": SVG, b"b.svgz": SVG, b"c.svgz": packed(SVG), b"d.svg": SVG}
+    built(tmp_path, output, tree)
+    with opened(output) as webroot:
+        Extraction(webroot, tmp_path / "copy").run()
+    assert harvest(bytes(tmp_path / "copy")) == tree
+
+
 # Copies beside their file.
 
 COPIES: Tree = {
@@ -349,6 +362,32 @@ def test_the_operators_coding_of_a_file_goes_before_its_being_a_copy(
     with opened(output) as webroot:
         assert paths_in(webroot) == [b"/", b"/app.js", b"/app.js.gz"]
     assert variants_of(output, b"/app.js.gz")["gzip"][1] == GIVEN
+
+
+def test_a_copy_that_the_operator_takes_as_it_is_stays_a_url(tmp_path: Path, output: Path) -> None:
+    options = Options(encoded=(("Packages.gz", "identity"),))
+    tree: Tree = {
+        b"Packages": SCRIPT,
+        b"Packages.gz": GIVEN,
+        b"app.js": SCRIPT,
+        b"app.js.gz": GIVEN,
+    }
+    built(tmp_path, output, tree, options)
+    with opened(output) as webroot:
+        assert paths_in(webroot) == [b"/", b"/Packages", b"/Packages.gz", b"/app.js"]
+    assert variants_of(output, b"/Packages.gz") == {"identity": ("application/gzip", GIVEN)}
+
+
+def test_a_copy_that_unpacks_to_its_file_is_its_copy_whatever_it_saves(
+    tmp_path: Path, output: Path
+) -> None:
+    zeros = b"0\n" * (12 << 20)
+    copy = zlib.compress(zeros, 9, wbits=31)
+    assert len(copy) * MAX_RATIO < len(zeros)
+    tree: Tree = {b"zeros.txt": zeros, b"zeros.txt.gz": copy}
+    said = built(tmp_path, output, tree, Options(compress=()))
+    assert not any("no copy of" in warning for warning in said)
+    assert variants_of(output, b"/zeros.txt")["gzip"][1] == copy
 
 
 def test_an_equal_file_without_a_copy_gets_the_copies_that_a_build_makes(

@@ -1,5 +1,6 @@
 """Where redirects of a site lead to, as a client reads them: behind any prefix, for any name."""
 
+import gzip
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
@@ -111,3 +112,32 @@ def test_all_below_a_linked_directory_redirects_and_keeps_the_query(tmp_path: Pa
             resource = resource_at(webroot, b"/latest" + below)
             assert (resource.status, resource.location) == (302, location)
             assert resource.keep_query
+
+
+def test_no_redirect_leads_to_a_copy_that_is_no_url(tmp_path: Path) -> None:
+    css = b"a{color:red}" * 100
+    copy = gzip.compress(css, mtime=0)
+    source = plant(tmp_path / "source", {b"v1": {b"a.css": css, b"a.css.gz": copy, b"b.gz": copy}})
+    for link, target in {
+        "latest": "v1",
+        "old.css.gz": "v1/a.css.gz",
+        "b.gz": "v1/b.gz",
+        "v1/c.gz": "a.css.gz",
+    }.items():
+        (source / link).symlink_to(target)
+    output = tmp_path / "out" / "site"
+    output.parent.mkdir()
+    make(source, output, Options(tree=TreeOptions(Symlinks.REDIRECT), listing=True))
+    with opened(output) as webroot:
+        urls = {resource.path: resource for _offset, resource in webroot.resources()}
+    assert {url: resource.location for url, resource in urls.items() if resource.status == 302} == {
+        b"/b.gz": b"/v1/b.gz",
+        b"/latest": b"/v1/",
+        b"/latest/": b"/v1/",
+        b"/latest/a.css": b"/v1/a.css",
+        b"/latest/b.gz": b"/v1/b.gz",
+    }
+    assert {url for url in urls if url.endswith(b".css.gz")} == {b"/old.css.gz"}
+    for url in (b"/old.css.gz", b"/v1/c.gz", b"/latest/c.gz"):
+        assert urls[url].status == 200
+    assert all(resource.location in {b"", b"v1/", *urls} for resource in urls.values())
