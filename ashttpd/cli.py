@@ -8,7 +8,7 @@ from typing import Final
 
 from ashttpd import __version__
 from ashttpd.budget import FilesError
-from ashttpd.commandline import Parser, path_from
+from ashttpd.commandline import Parser, not_empty, path_from
 from ashttpd.config import AUTO, MODELS, NAMES_OF_2010, Config, default_threads
 from ashttpd.engine import UnusableError
 from ashttpd.errorlog import ErrorLog, logging_errors
@@ -118,7 +118,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--access-log",
         metavar="PATH|-|off",
-        type=lambda text: str(path_from(text)),
+        type=not_empty,
         default="off",
         help="where to append a line per request in combined format; - is the standard output "
         "(default: off)",

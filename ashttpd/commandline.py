@@ -5,6 +5,8 @@ A usage error is one line: the option, the value, and the way out.
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -13,12 +15,40 @@ USAGE: Final = 2
 _UNKNOWN: Final = "unrecognized arguments: "
 
 
+def not_empty(text: str) -> str:
+    """Return the text of an argument; raises ArgumentTypeError for none.
+
+    An empty path means the working directory to many calls, and comes from a variable that is not
+    set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("'' is empty; is a variable not set?")
+    return text
+
+
+def path_from(text: str) -> Path:
+    """Return a path that an argument names; raises ArgumentTypeError for an empty text."""
+    return Path(not_empty(text))
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser without abbreviations, whose errors are one line."""
 
     def __init__(self, **settings: Any) -> None:
         """Take the settings of an ArgumentParser."""
         super().__init__(allow_abbrev=False, **settings)
+
+    def parse_operands(self, arguments: Sequence[str] | None, name: str) -> argparse.Namespace:
+        """Parse options and operands in any order; what stands behind `--` are operands.
+
+        `name` is the list of operands. `parse_intermixed_args` takes `--` away and then takes
+        operands for options.
+        """
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        end = given.index("--") if "--" in given else len(given)
+        options = self.parse_intermixed_args(given[:end])
+        getattr(options, name).extend(given[end + 1 :])
+        return options
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end the program with USAGE."""
@@ -48,10 +78,3 @@ def _blame_options(message: str) -> str:
     words = message.removeprefix(_UNKNOWN).split(" ")
     options = [word for word in words if word.startswith("-") and word != "-"]
     return _UNKNOWN + " ".join(options or words)
-
-
-def path_from(text: str) -> Path:
-    """Return a path; the empty one, as of a variable that is not set, would be the current one."""
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty; name a path")
-    return Path(text)

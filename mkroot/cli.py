@@ -25,6 +25,7 @@ from mkroot.encoded import parse_rule
 from mkroot.errors import BuildError, show
 from mkroot.listing import ListingError, human_size
 from mkroot.media_types import MediaTypes
+from mkroot.output import names_directory
 from mkroot.tree import Symlinks, TreeOptions
 from mkroot.verify import verify
 
@@ -260,8 +261,8 @@ def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) ->
         names += names[-1:] * (len(given) - wanted)
         for name, operand in zip(names, given, strict=True):
             # As of a variable that is not set; a Path would take it for the working directory.
-            if not operand and name != "URL":
-                parser.error(f"{name} is empty")
+            if not operand:
+                parser.error(f"{name} is empty; is a variable not set?")
         return
     what = "a build" if action is None else f"--{action}"
     shown = f": {' '.join(map(repr, given))}" if given else ""
@@ -271,7 +272,7 @@ def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) ->
 def _run(arguments: Sequence[str] | None) -> int:
     parser = make_parser()
     # Options may stand between the paths too.
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_operands(arguments, "paths")
     _check_operands(parser, options.action, options.paths)
     commands: dict[str | None, Callable[[argparse.Namespace], int]] = {
         None: _build,
@@ -292,10 +293,19 @@ def _open(path: str) -> Webroot:
         raise BuildError(f"{path}: {error}") from error
 
 
+# Digits of a number of seconds in 64 bits. More of them are no date, and text in a message.
+_MAX_DATE_DIGITS: Final = 19
+
+
 def _latest_date() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
+    if len(text) > _MAX_DATE_DIGITS:
+        raise BuildError(
+            f"SOURCE_DATE_EPOCH has {len(text):,} characters, more than the {_MAX_DATE_DIGITS} of "
+            "a number of seconds"
+        )
     if not (text.isascii() and text.isdigit()):
         raise BuildError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
     return int(text)
@@ -345,7 +355,7 @@ def _refuse_no_file(output: str) -> None:
             "-: OUTPUT is put in place in one step, which the standard output cannot be; "
             "name a file (./- for one of this name)"
         )
-    if output.endswith("/"):
+    if names_directory(output):
         raise BuildError(f"{output}: a directory; name a file in it")
 
 

@@ -32,6 +32,11 @@ _KINDS: Final = {
 _OPEN_FILE: Final = "a symlink to what a process has open, which cannot be replaced"
 
 
+def names_directory(text: str) -> bool:
+    """Whether the text of a path can only mean a directory; a Path does not tell any more."""
+    return text.rpartition("/")[2] in ("", ".", "..")
+
+
 def place_of(path: Path) -> Path:
     """Return where a webroot is put: at `path`, or at what a symlink there leads to.
 
@@ -45,9 +50,20 @@ def place_of(path: Path) -> Path:
         return _place_of_symlink(path)
     except (FileNotFoundError, NotADirectoryError):
         # It is the folder that may be missing, which is told when it is opened.
+        _refuse_links_to_directories(path)
         return Path(os.path.realpath(path)) if path.is_symlink() else path
     except OSError as error:
         raise BuildError(f"{_shown(path)}: {error.strerror}") from error
+
+
+def _refuse_links_to_directories(path: Path) -> None:
+    """Refuse symlinks that lead to nothing by a text that can only mean a directory."""
+    place = path
+    while place.is_symlink():
+        text = os.readlink(place)
+        if names_directory(text):
+            raise BuildError(f"{_shown(path)}: a symlink to {_KINDS[stat.S_IFDIR]}")
+        place = place.parent / text
 
 
 def _place_of_symlink(path: Path) -> Path:

@@ -58,6 +58,9 @@ def test_the_version_is_told() -> None:
     ("arguments", "said"),
     [
         ([], "VHOSTS"),
+        ([""], "argument VHOSTS: '' is empty; is a variable not set?"),
+        (["--access-log", "", "."], "argument --access-log: '' is empty"),
+        (["--bind", "", "."], "'' is not HOST:PORT"),
         (["--bind", "nonsense", "."], "'nonsense' is not HOST:PORT"),
         (["--bind", "::1:80", "."], "an IPv6 address stands in brackets"),
         (["--bind", "127.0.0.1:65536", "."], "a port from 0 to 65535"),

@@ -79,7 +79,7 @@ def test_an_unknown_option_is_not_told_with_the_operands_behind_it(
 def test_an_empty_path_is_not_taken_for_the_working_directory(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "it is empty; name a path" in refused(PARSERS["ashttpd"], arguments, capsys)
+    assert "is empty; is a variable not set?" in refused(PARSERS["ashttpd"], arguments, capsys)
 
 
 def test_a_value_with_line_ends_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:

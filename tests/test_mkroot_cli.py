@@ -128,7 +128,7 @@ def test_options_reach_the_build(tmp_path: Path) -> None:
         (("", "out"), "SOURCE is empty"),
         (("--verify", "a", "b", ""), "FILE is empty"),
         (("--extract", "a", ""), "DIR is empty"),
-        (("--listing-template", "", "a", "b"), "--listing-template: it is empty"),
+        (("--listing-template", "", "a", "b"), "--listing-template: '' is empty"),
     ],
 )
 def test_an_operand_that_is_empty_is_named_and_not_taken_for_the_working_directory(
@@ -194,6 +194,39 @@ def test_a_wrong_command_line_is_status_2_with_one_line(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("", "out"), "SOURCE"),
+        (("source", ""), "OUTPUT"),
+        (("--verify", "a", ""), "FILE"),
+        (("--list", ""), "FILE"),
+        (("--cat", "a", ""), "URL"),
+        (("--extract", "a", ""), "DIR"),
+        (("--diff", "", "a"), "OLD"),
+        (("--listing-template", "", "a", "b"), "--listing-template"),
+    ],
+)
+def test_an_empty_operand_is_refused_and_means_no_directory(
+    arguments: tuple[str, ...], named: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    status, said, complaints = mkroot_here(capfdbinary, *arguments)
+    assert (status, said) == (2, "")
+    assert f"{named}" in complaints
+    assert "is empty; is a variable not set?" in complaints
+    assert complaints.count("\n") == 1
+
+
+def test_what_stands_behind_two_dashes_is_an_operand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    plant(tmp_path, {b"-src": {b"x": b""}})
+    monkeypatch.chdir(tmp_path)
+    status, _said, complaints = mkroot_here(capfdbinary, "--quiet", "--", "-src", "./-out")
+    assert (status, complaints) == (0, "")
+    assert (tmp_path / "-out").exists()
+
+
+@pytest.mark.parametrize(
     ("text", "glob", "media_type"),
     [
         ("*.foo=text/x-foo", "*.foo", "text/x-foo"),
@@ -239,6 +272,8 @@ def test_help_and_version_are_for_standard_output() -> None:
         (("{tmp}/nowhere", "{tmp}/out"), "nowhere: No such file or directory"),
         (("{tmp}/file", "{tmp}/out"), "file: Not a directory"),
         (("{tmp}/source", "{tmp}/missing/out"), "{tmp}/missing: No such file or directory"),
+        (("{tmp}/source", "{tmp}/new/."), "{tmp}/new/.: a directory; name a file in it"),
+        (("{tmp}/source", "{tmp}/source/.."), "{tmp}/source/..: a directory; name a file in it"),
         (("{tmp}/source", "{tmp}/source/out"), "it would become a part of itself"),
         (("{tmp}/source", "{tmp}/out", "--listing-template", "{tmp}/none"), "{tmp}/none: "),
         (("{tmp}/source", "{tmp}/out", "--listing-template", "{tmp}/file"), "{tmp}/file:1: "),
@@ -288,7 +323,8 @@ def test_a_source_date_that_is_no_number_is_refused(
     environment = {"SOURCE_DATE_EPOCH": value}
     status, said, complaints = mkroot(source, tmp_path / "out", environment=environment)
     assert (status, said) == (1, "")
-    assert complaints.startswith("mkroot: ")
+    assert complaints.startswith("mkroot: SOURCE_DATE_EPOCH ")
+    assert len(complaints) < 200
     assert not (tmp_path / "out").exists()
 
 

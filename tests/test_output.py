@@ -116,6 +116,19 @@ def test_a_symlink_that_leads_into_the_source_is_refused(source: Path, output: P
     assert os.listdir(source) == ["index.html"]
 
 
+@pytest.mark.parametrize("text", ["missing/", "missing/.", "file/"])
+def test_a_symlink_by_the_name_of_a_directory_is_refused(
+    source: Path, output: Path, text: str
+) -> None:
+    (output.parent / "file").write_bytes(b"old")
+    (output.parent / "link").symlink_to(text)
+    output.symlink_to("link")
+    with pytest.raises(BuildError, match=f"{output}: a symlink to a directory; name a file in it"):
+        make(source, output)
+    assert (output.parent / "file").read_bytes() == b"old"
+    assert not (output.parent / "missing").exists()
+
+
 def test_a_symlink_that_leads_round_is_refused(source: Path, output: Path) -> None:
     output.symlink_to(output.name)
     with pytest.raises(BuildError, match=r"site\.webroot: a symlink that leads back to itself"):
