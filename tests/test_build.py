@@ -196,6 +196,17 @@ def test_a_tree_deeper_than_the_kernel_takes_paths_is_built(source: Path, output
         assert body_of(webroot, path) == b"far down"
 
 
+def test_a_path_that_no_request_can_name_ends_the_build_with_its_bound(
+    source: Path, output: Path
+) -> None:
+    with removed_at_the_end(source):
+        plant(source, nest([b"d" * 255] * 256, {b"f": b"far down"}))
+        done = python("-m", "mkroot", "--quiet", source, output)
+    assert done.returncode == 1
+    assert b"a path of 65,537 bytes, more than 65,536" in done.stderr
+    assert not output.exists()
+
+
 def test_five_thousand_levels_are_built_and_extracted_with_few_descriptors(
     source: Path, output: Path
 ) -> None:
