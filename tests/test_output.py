@@ -1,5 +1,6 @@
 """Where a webroot is put: over a regular file or nothing, and never over anything else."""
 
+import errno
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ import pytest
 
 from ashttpd.webroot.resource import Resource
 from mkroot.build import Options, Progress, build
+from mkroot.disk import reason_of
 from mkroot.errors import BuildError
 from mkroot.inspect import Extraction
 from mkroot.verify import verify
@@ -114,6 +116,18 @@ def test_a_symlink_that_leads_into_the_source_is_refused(source: Path, output: P
     with pytest.raises(BuildError, match="lies inside of"):
         make(source, output)
     assert os.listdir(source) == ["index.html"]
+
+
+def test_a_file_system_without_free_inodes_is_told_from_a_full_one() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def reason(files: int, available: int) -> str:
+        return reason_of(
+            full, os.statvfs_result((4096, 4096, 9, 9, 9, files, 0, available, 0, 255))
+        )
+
+    assert reason(1_000, 0).endswith(": none of its 1,000 inodes is free")
+    assert reason(1_000, 1) == reason(0, 0) == "No space left on device"
 
 
 @pytest.mark.parametrize("text", ["missing/", "missing/.", "file/"])
