@@ -1,5 +1,6 @@
 """Files whose errors say which file it is, where it lies and how much room there is."""
 
+import errno
 import io
 import os
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -23,6 +24,15 @@ def explained(error: OSError, fd: int, name: str, folder: str) -> OSError:
         f"{folder} has {free:,} bytes free"
     )
     return OSError(error.errno, reason, name)
+
+
+def reason_of(error: OSError, system: os.statvfs_result) -> str:
+    """Return why a file could not be made on a file system: it may have room and no inodes."""
+    reason = error.strerror or str(error)
+    # File systems that make inodes as they need them say that they have none at all.
+    if error.errno == errno.ENOSPC and system.f_files and not system.f_favail:
+        return f"{reason}: none of its {system.f_files:,} inodes is free"
+    return reason
 
 
 class _ExplainedIO(io.FileIO):

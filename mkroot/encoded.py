@@ -15,6 +15,8 @@ _DEFAULT_RULES: Final = (("*.svgz", "gzip"),)
 NO_CODING: Final = "identity"
 # Suffixes of a coding, and Unity's for any. What stands before them tells the media type.
 _SUFFIX: Final = re.compile(rb"(.*[^/])\.(?:gz|br|zst|unityweb)", re.DOTALL | re.IGNORECASE)
+# Those that stand for two.
+_TAR_SUFFIXES: Final = (b"tgz", b"tzst")
 
 
 def parse_rule(text: str) -> tuple[str, str]:
@@ -67,6 +69,9 @@ def exact_glob(path: bytes) -> bytes:
 
 def inner_name(path: bytes) -> bytes:
     """Return the name that tells what is inside of a coded file: `x.js` of `x.js.gz`."""
+    stem, _dot, suffix = path.rpartition(b".")
+    if suffix.lower() in _TAR_SUFFIXES and stem and not stem.endswith(b"/"):
+        return stem + b".tar"
     match = _SUFFIX.fullmatch(path)
     return match[1] if match else path
 

@@ -22,6 +22,7 @@ from mkroot.sniff import (
     maybe_lexicon,
     maybe_manifest,
     maybe_page,
+    maybe_signed_exchange,
     maybe_transport_stream,
 )
 
@@ -230,6 +231,7 @@ _AMBIGUOUS: Mapping[bytes, Callable[[bytes], str | None]] = {
     b"mts": maybe_transport_stream,
     b"plist": maybe_binary_property_list,
     b"pls": maybe_lexicon,
+    b"sxg": maybe_signed_exchange,
     b"ts": maybe_transport_stream,
     b"xml": maybe_feed,
     **dict.fromkeys(_PAGE_SUFFIXES, maybe_page),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mkroot.beneath import look, real_path
-from mkroot.disk import buffered, explained
+from mkroot.disk import buffered, explained, reason_of
 from mkroot.errors import BuildError, show
 
 # File systems without O_TMPFILE say one of these.
@@ -114,7 +114,10 @@ class Output:
 
     def _failed(self, error: OSError) -> BuildError:
         folder = _shown(self.place.parent.absolute())
-        return BuildError(f"{_shown(self._path)}: its folder {folder}: {error.strerror}")
+        reason = error.strerror
+        with suppress(OSError):
+            reason = reason_of(error, os.statvfs(self.place.parent))
+        return BuildError(f"{_shown(self._path)}: its folder {folder}: {reason}")
 
     def __enter__(self) -> "Output":
         """Open the file, readable and writable; raises BuildError where the folder forbids it."""

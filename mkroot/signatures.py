@@ -69,20 +69,22 @@ _SHOWN_BYTES = 8
 
 
 GZIP: Final = b"\x1f\x8b\x08"  # RFC 1952 section 2.3.1, with the one method there is
-# Types whose files are gzip inside by definition.
-_GZIP_INSIDE = frozenset(
-    {"application/gzip", "application/x-gnumeric", "application/x-ms-wmz", "application/x-compress"}
-)
+# Types that clients of the web decode, and whose files are gzip inside all the same: worlds
+# in VRML are written so by custom.
+_GZIP_INSIDE = frozenset({"model/vrml"})
+_DECODED = ("text/", "image/", "audio/", "video/", "font/")
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 
 
 def is_unlabelled_gzip(head: bytes, media: MediaType) -> bool:
-    """Whether a file begins as gzip and is served as a type whose files do not.
+    """Whether a file begins as gzip and is served as a type that is of use unpacked only.
 
-    Bytes of which nothing is known may be anything, so application/octet-stream is none.
+    That is what clients of the web decode: text and what compresses, images, fonts and media. Of
+    others, many are gzip by definition (packages, documents, saved games), and their programs
+    unpack them.
     """
-    known = media.essence in _GZIP_INSIDE or media.essence == "application/octet-stream"
-    return head.startswith(GZIP) and not known
+    is_decoded = media.compressible or media.essence.startswith(_DECODED)
+    return head.startswith(GZIP) and is_decoded and media.essence not in _GZIP_INSIDE
 
 
 def is_hidden_page(head: bytes, media: MediaType) -> bool:

@@ -88,8 +88,12 @@ _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s++|<\?xml(?>.*?\?>)|<!--(?>.*?-->))*+<(?:!doctype\s++html[\s>]|html[\s>])",
     re.DOTALL | re.IGNORECASE,
 )
-# Of a program that makes a page, as opposed to the page that it made.
-_PROGRAM = re.compile(rb"<\?(?:php|=)|<%")
+# Of a program that makes a page, as opposed to the page that it made: PHP and its short tags, JSP
+# and ASP, ColdFusion, ASP.NET.
+_PROGRAM = re.compile(
+    rb"<\?(?!xml)|<%|<cf[a-z]|<(?:jsp|asp):|language\s*+=\s*+[\"']?php|runat\s*+=\s*+[\"']?server",
+    re.IGNORECASE,
+)
 
 
 def looks_like_page(head: bytes) -> bool:
@@ -98,7 +102,7 @@ def looks_like_page(head: bytes) -> bool:
 
 
 def maybe_page(head: bytes) -> str | None:
-    """text/html for a page that a program has made, None for the program."""
+    """text/html for a page that a program has made, None where `head` shows the program."""
     return "text/html" if looks_like_page(head) and not _PROGRAM.search(head) else None
 
 
@@ -122,6 +126,12 @@ def maybe_lexicon(head: bytes) -> str | None:
     """application/pls+xml when a `.pls` is a pronunciation lexicon, and no playlist."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     return "application/pls+xml" if start.startswith(b"<") else None
+
+
+def maybe_signed_exchange(head: bytes) -> str | None:
+    """The type of a signed exchange when a `.sxg` is no text of OpenOffice (a ZIP)."""
+    # The magic string of the draft on signed exchanges (version b3) section 5.3.
+    return "application/signed-exchange;v=b3" if head.startswith(b"sxg1-b3\0") else None
 
 
 def maybe_binary_property_list(head: bytes) -> str | None:

@@ -97,9 +97,11 @@ CHOICES: Mapping[str, str] = {
     "terrain": "application/vnd.quantized-mesh",
     # Without a registration, and a device or program acts on the type: with another one it shows
     # or saves what it should install, open or connect to. mkroot.sniff tells the two meanings of
-    # .manifest, .plist and .pls apart.
+    # .manifest, .plist and .pls apart. Of no matter are the types of .ipa and .mobileprovision, which
+    # are installed by what names them, and of .onc, which is imported from a disk.
     "acsm": "application/vnd.adobe.adept+xml",
     "appimage": "application/vnd.appimage",
+    "eap-config": "application/eap-config",  # Android offers it to geteduroam by its type
     "flatpak": "application/vnd.flatpak",
     "flatpakref": "application/vnd.flatpak.ref",
     "flatpakrepo": "application/vnd.flatpak.repo",
@@ -113,6 +115,7 @@ CHOICES: Mapping[str, str] = {
     "pls": "audio/x-scpls",
     "rdp": "application/x-rdp",
     "snap": "application/vnd.snap",
+    "sswan": "application/vnd.strongswan.profile",  # likewise, to strongSwan
     "vsix": "application/vsix",
     "vsto": "application/x-ms-vsto",
     # Compressed files are served as what they are: the suffix is no Content-Encoding.
@@ -180,6 +183,8 @@ COMPRESSIBLE: Mapping[str, bool] = {
     BINARY: False,
     "application/vnd.mapbox-vector-tile": True,
     "application/vnd.quantized-mesh": True,
+    "application/vnd.strongswan.profile": True,
+    "application/eap-config": True,
     "application/x-apple-aspen-config": True,
     "application/x-ms-manifest": True,
     "application/x-openvpn-profile": True,

@@ -103,6 +103,8 @@ def test_the_last_rule_that_matches_wins() -> None:
         (b"tiles/0.pbf", b"tiles/0.pbf"),
         (b"a/.gz", b"a/.gz"),
         (b"x.gz.gz", b"x.gz"),
+        (b"a/x.tgz", b"a/x.tar"),
+        (b"a/.tgz", b"a/.tgz"),
     ],
 )
 def test_the_name_of_what_is_inside_lacks_the_suffix_of_the_coding(

@@ -167,6 +167,10 @@ TEXTS = [
     ("offline.manifest", b"CACHE MANIFEST\n/a\n", "text/cache-manifest; charset=utf-8"),
     ("radio.pls", b"[playlist]\nFile1=a\n", "audio/x-scpls"),
     ("words.pls", XML + b"<lexicon/>", "application/pls+xml"),
+    ("wifi.eap-config", XML, "application/eap-config"),
+    ("vpn.sswan", b"{}", "application/vnd.strongswan.profile"),
+    ("page.sxg", b"sxg1-b3\0\0\0", "application/signed-exchange;v=b3"),
+    ("master.sxg", b"PK\x03\x04", "application/vnd.sun.xml.writer.global"),
     ("app.plist", XML + b"<plist/>", "application/xml"),
     ("Info.plist", b"bplist00\xd1\x01\x02", "application/octet-stream"),
     # Types on which a consumer acts.
@@ -269,6 +273,11 @@ WELL_KNOWN_NAMES = [
     (".well-known/mta-sts.txt", b"version: STSv1\n", "text/plain; charset=utf-8"),
     (".well-known/change-password", HTML.encode(), "text/html; charset=utf-8"),
     (".well-known/acme-challenge/a-B_1", b"a-B_1.c", "text/plain; charset=utf-8"),
+    (
+        ".well-known/private-token-issuer-directory",
+        b"{}",
+        "application/private-token-issuer-directory",
+    ),
     (".well-known/acme-challenge/a.js", b"a.c", "text/plain; charset=utf-8"),
     (".well-known/pki-validation/f1.txt", b"proof\n", "text/plain; charset=utf-8"),
     (".well-known/openpgpkey/hu/iy9q119", b"GIF89a", "application/octet-stream"),
@@ -336,7 +345,13 @@ def test_a_page_under_a_name_that_an_upload_may_have_never_becomes_active(name: 
 
 
 @pytest.mark.parametrize(
-    "source", [b"<?php echo 1; ?>", PAGE + b"<?php echo 1; ?>", PAGE + b"<?= 1 ?>"]
+    "source",
+    [
+        *(b"<?php echo 1; ?>", PAGE + b"<?php echo 1; ?>", PAGE + b"<?= 1 ?>", PAGE + b"<? f() ?>"),
+        *(PAGE + b"<cfquery name='q'>", PAGE + b"<CFOUTPUT>", PAGE + b"<jsp:scriptlet>"),
+        *(PAGE + b'<script language="php">f()</script>', PAGE + b"<SCRIPT LANGUAGE = PHP>"),
+        *(PAGE + b"<asp:Label/>", PAGE + b"<script runat='server'>", PAGE + b"<% f() %>"),
+    ],
 )
 def test_the_source_of_a_program_that_makes_pages_is_text(source: bytes) -> None:
     assert served_as("index.php", source) == "text/plain; charset=utf-8"

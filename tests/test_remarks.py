@@ -41,6 +41,9 @@ def test_nothing_is_said_of_pages_whose_type_the_operator_has_chosen(tmp_path: P
         *[("data.json", True), ("tile.mvt", True), ("tile.pbf", True), ("page.html", True)],
         *[("hills.terrain", True), ("dot.png", True)],
         *[("data.json.gz", False), ("a.tgz", False), ("sheet.gnumeric", False), ("a.z", False)],
+        # Formats that are gzip inside, which their programs unpack.
+        *[("a.apk", False), ("a.ipk", False), ("a.emz", False), ("a.abw", False)],
+        *[("a.mgz", False), ("a.wmz", False), ("a.wrl", False), ("a.xpi", False)],
         # Nothing in these names speaks against gzip.
         *[("download", False), ("initrd.img", False), ("en.pf_meta", False)],
     ],
