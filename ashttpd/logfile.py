@@ -88,15 +88,18 @@ def _ends_within_a_line(fd: int) -> bool:
 
 
 def _without_waiting(fd: int) -> int | None:
-    """Return a descriptor of our own for a pipe, to which writes do not wait, or None.
+    """Return a descriptor of our own for a pipe or a terminal, which does not wait, or None.
+
+    A terminal for which poll(2) reports room may take less than is written, and wait for the rest.
 
     O_NONBLOCK on the one that was given would hold for all programs that share it.
     """
     try:
-        if not _is_for_writing(fd) or not S_ISFIFO(os.fstat(fd).st_mode):
+        if not _is_for_writing(fd) or not (S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)):
             return None
-        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # no reader, or the pipe of another user
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:  # no reader, or the pipe or the terminal of another user
         return None
 
 

@@ -1,6 +1,7 @@
 """Log files: what can be one, and where a line begins."""
 
 import os
+import pty
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -68,6 +69,18 @@ def test_a_full_pipe_that_others_share_does_not_block_and_stays_as_they_have_it(
     file.close()
     os.close(writer)
     os.close(reader)
+
+
+def test_a_terminal_that_takes_nothing_does_not_block_and_stays_as_others_have_it() -> None:
+    master, terminal = pty.openpty()
+    file = LogFile(terminal)
+    assert file.fd is not None
+    assert not os.get_blocking(file.fd)
+    _fill(file)
+    assert os.get_blocking(terminal)
+    file.close()
+    os.close(terminal)
+    os.close(master)
 
 
 def test_a_full_socket_does_not_block_and_stays_as_others_have_it() -> None:
