@@ -10,9 +10,9 @@ from typing import Final
 
 # More connections have not been tried.
 MOST_CONNECTIONS: Final = 1_000_000
-# Descriptors 0 to 2; the error log's eventfd and its own end of a pipe or terminal; the access log's eventfd,
-# its file, and another one when it is opened anew; inotify and what wakes the thread that follows
-# the sites; a directory that is read, and a name that is resolved.
+# Descriptors 0 to 2; the error log's eventfd and its own end of a pipe or terminal; the access log's
+# eventfd, its file, and another one when it is opened anew; inotify and what wakes the thread that
+# follows the sites; a directory that is read, and a name that is resolved.
 _ALWAYS: Final = 12
 # Of the reserve: a deploy opens four files at a time, with aio twice each.
 LEAST_RESERVE: Final = 8

@@ -81,10 +81,11 @@ class Sink(Generic[Item]):
         self._done = 0
         # How often in a row the file had no room.
         self._refusals = 0
-        # What fails at the moment, and when to try it again; when a loss may be reported.
+        # What failed when it was tried last; at the end, what failed since the end began.
         self._failing: set[str] = set()
-        # Whether a failure to open or to write was told, and not yet that it works again.
-        self._is_down = False
+        # Of what fails at the moment, what was told, until it was told that it works again; when to
+        # try it again; when to report a loss.
+        self._told: set[str] = set()
         self._next_open = self._next_write = self._next_loss = 0.0
         # A daemon: a write to a file on a network that is gone cannot be given up, and the program
         # must be able to end without it.
@@ -112,14 +113,19 @@ class Sink(Generic[Item]):
     def close(self, seconds: float) -> None:
         """Write what waits, for at most `seconds`, and end; what is left then is lost.
 
-        A log that takes nothing for STUCK_SECONDS is given up before.
+        A log that takes nothing for STUCK_SECONDS is given up before, and so is one that fails
+        once more. Each is tried once, whenever it failed before.
         """
         if self._deadline < inf:
             return
         self._progress = time.monotonic()
         self._deadline = self._progress + seconds
         os.eventfd_write(self._wake, 1)
-        self._thread.join(seconds + _GRACE_SECONDS)
+        # The thread may be held up in a write, and not see that time is up.
+        while (left := self._end() + _GRACE_SECONDS - time.monotonic()) > 0:
+            self._thread.join(left)
+            if not self._thread.is_alive():
+                break
         with self._lock:
             lost = self._lost + len(self._waiting) + self._text.count(b"\n", self._done)
             self._idle = False
@@ -129,25 +135,35 @@ class Sink(Generic[Item]):
         if lost:
             self._policy.lost(lost)
 
+    def _end(self) -> float:
+        """Return when a log that takes nothing more is given up; after `close` has begun."""
+        return min(self._deadline, self._progress + STUCK_SECONDS)
+
     # All that follows is for the thread.
 
     def _run(self) -> None:
+        while self._deadline == inf:
+            self._try_step()
+        # What failed has one more try, at once: there may be room or a reader again.
+        self._failing.clear()
+        self._next_open = self._next_write = 0.0
         while not self._is_over():
-            try:
-                self._step(time.monotonic())
-            except Exception as error:  # a fault of ours; the log goes on all the same
-                self._fail("step", error)
-                self._sleep(RETRY_SECONDS)
+            self._try_step()
 
     def _is_over(self) -> bool:
         """Whether the thread is to end: all is written, nothing can be, or time is up."""
-        if self._deadline == inf:
-            return False
-        if self._file.fd is None or "write" in self._failing:
+        if ("open" if self._file.fd is None else "write") in self._failing:
             return True
         with self._lock:
             is_empty = not self._waiting and self._done == len(self._text)
-        return is_empty or time.monotonic() >= min(self._deadline, self._progress + STUCK_SECONDS)
+        return is_empty or time.monotonic() >= self._end()
+
+    def _try_step(self) -> None:
+        try:
+            self._step(time.monotonic())
+        except Exception as error:  # a fault of ours; the log goes on all the same
+            self._fail("step", error)
+            self._sleep(RETRY_SECONDS)
 
     def _step(self, now: float) -> None:
         """Do the next thing there is to do, or wait until there is some."""
@@ -179,10 +195,12 @@ class Sink(Generic[Item]):
             self._next_open = now + RETRY_SECONDS
             self._fail("open", error)
             return
-        has_failed = "open" in self._failing
+        has_failed = "open" in self._told
         self._failing.clear()
+        # Only a line that is written shows that writing works again.
+        self._told &= set() if has_failed else {"write"}
         if has_failed:
-            self._tell_recovery()
+            self._policy.recovered()
         self._next_write = 0.0
         self._done = self._start_of_line()
 
@@ -203,10 +221,11 @@ class Sink(Generic[Item]):
             self._fail("write", error)
         else:
             self._refusals = 0
-            self._progress = now
+            self._progress = time.monotonic()
             self._failing.discard("write")
-            if self._is_down and "open" not in self._failing:
-                self._tell_recovery()
+            if "write" in self._told and "open" not in self._failing:
+                self._told.discard("write")
+                self._policy.recovered()
 
     def _start_of_line(self) -> int:
         """Return where in the text the line under way begins."""
@@ -214,14 +233,10 @@ class Sink(Generic[Item]):
 
     def _fail(self, action: str, error: Exception) -> None:
         """Tell that something has begun to fail; that it still does is not told again."""
-        if action not in self._failing:
-            self._failing.add(action)
-            self._is_down |= action in ("open", "write")
+        self._failing.add(action)
+        if action not in self._told:
+            self._told.add(action)
             self._policy.failed(error, action == "open" and self._file.fd is not None)
-
-    def _tell_recovery(self) -> None:
-        self._is_down = False
-        self._policy.recovered()
 
     def _report_loss(self, now: float) -> None:
         if self._policy.reports_itself and self._done < len(self._text):

@@ -133,7 +133,7 @@ def test_a_log_that_reports_itself_says_what_was_lost_in_the_next_line_it_takes(
 
     def says_so() -> bool:
         seen.extend(pipe.read())
-        return b"\nlost\n" in seen
+        return b"lost\n" in seen.splitlines(keepends=True)
 
     eventually(says_so)
     sink.close(DEADLINE_SECONDS)
@@ -176,6 +176,59 @@ def test_a_reader_that_comes_later_gets_what_waited(tmp_path: Path) -> None:
     sink.close(DEADLINE_SECONDS)
     os.close(reader.reader)
     assert not teller.losses
+
+
+@pytest.mark.parametrize("had_reader", [False, True])
+def test_a_log_that_failed_is_tried_once_more_at_the_end(tmp_path: Path, had_reader: bool) -> None:
+    teller = Teller()
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    file = LogFile(path)
+    if had_reader:
+        first = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        file.open()
+        os.close(first)
+    sink = Sink(file, teller.policy(), "test")
+    lines = _put_all(sink, 10)
+    eventually(lambda: len(teller.failures) == 1)
+    reader = Pipe(os.open(path, os.O_RDONLY | os.O_NONBLOCK), -1)
+    sink.close(DEADLINE_SECONDS)
+    assert reader.read_lines(10) == lines
+    os.close(reader.reader)
+    assert not teller.losses
+
+
+def test_a_log_that_fails_again_at_the_end_is_given_up_and_told_once(tmp_path: Path) -> None:
+    teller = Teller()
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    sink = Sink(LogFile(path), teller.policy(), "test")
+    _put_all(sink, 10)
+    eventually(lambda: len(teller.failures) == 1)
+    sink.close(float("inf"))
+    assert (len(teller.failures), teller.losses) == (1, [10])
+
+
+def test_a_write_that_does_not_return_holds_up_the_end_only_for_a_while(tmp_path: Path) -> None:
+    class Stuck(LogFile):
+        def write(self, text: bytes) -> int:
+            begun.set()
+            returns.wait()
+            return len(text)
+
+    begun, returns = threading.Event(), threading.Event()
+    teller = Teller()
+    sink = Sink(Stuck(tmp_path / "log"), teller.policy(), "test")
+    _put_all(sink, 10)
+    begun.wait()
+    closing = threading.Thread(target=sink.close, args=(1000,))
+    closing.start()
+    try:
+        eventually(lambda: not closing.is_alive())
+        assert teller.losses == [10]
+    finally:
+        returns.set()
+        closing.join()
 
 
 @pytest.mark.parametrize("length", [100, 5000])
