@@ -1,16 +1,19 @@
 """How every program of the project reads its command line: it guesses nothing, and is brief.
 
+What a program prints to its standard output it has printed, or it ends with an error.
 An option is written in full, since an abbreviation would mean another option in a later version.
 A usage error is one line: the option, the value, and the way out.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
+FAILED: Final = 1
 USAGE: Final = 2
 _UNKNOWN: Final = "unrecognized arguments: "
 
@@ -29,6 +32,16 @@ def not_empty(text: str) -> str:
 def path_from(text: str) -> Path:
     """Return a path that an argument names; raises ArgumentTypeError for an empty text."""
     return Path(not_empty(text))
+
+
+def print_out(text: str = "", file: IO[str] | None = None) -> None:
+    """Print to a file, or to the standard output, and write that out; raises OSError."""
+    try:
+        print(text, end="", file=file, flush=True)
+    except OSError:
+        # Or the interpreter would try again on its way out, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (file or sys.stdout).fileno())
+        raise
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,6 +70,18 @@ class Parser(argparse.ArgumentParser):
         # A value may hold anything, and has to stay on the line.
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
         self.exit(USAGE, f"{self.prog}: {shown}; {self.prog} --help shows all options\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print a message; where the standard output does not take it, end with FAILED.
+
+        ArgumentParser ignores every error. A pipe without a reader is none: the reader had enough.
+        """
+        file = file or sys.stderr
+        try:
+            print_out(message, file)
+        except OSError as error:
+            if file is sys.stdout and not isinstance(error, BrokenPipeError):
+                self.exit(FAILED, f"{self.prog}: {error.strerror}\n")
 
     def _suggestion(self, message: str) -> str:
         """Name the option that an unknown one was meant to be, where one is near."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
-from ashttpd.commandline import Parser, path_from
+from ashttpd.commandline import FAILED, Parser, path_from, print_out
 from ashttpd.standard import keep_standard_descriptors
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -28,8 +28,6 @@ from mkroot.media_types import MediaTypes
 from mkroot.output import names_directory
 from mkroot.tree import Symlinks, TreeOptions
 from mkroot.verify import verify
-
-FAILED: Final = 1
 
 _DESCRIPTION: Final = """\
 Compile a directory into a webroot, one file that ashttpd serves. OUTPUT is replaced in one step
@@ -210,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:
-            _flush()
+            print_out()
     except BrokenPipeError:
         return 0  # Who reads us had enough.
     except OSError as error:
@@ -231,16 +229,6 @@ def _explain(error: OSError) -> str:
     return error.strerror
 
 
-def _flush() -> None:
-    """Write out what was printed, while it can still be told that this failed."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        # Or the interpreter would try again on its way out, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
-
-
 # What each action takes; one more of the last where it ends with dots.
 _OPERANDS: Final = {
     None: "SOURCE OUTPUT",
@@ -251,6 +239,8 @@ _OPERANDS: Final = {
     "extract": "FILE DIR",
     "diff": "OLD NEW",
 }
+# Actions that are of no use without a standard output; of others, the exit status is.
+_PRINTING: Final = ("list", "info", "cat")
 
 
 def _check_operands(parser: Parser, action: str | None, given: Sequence[str]) -> None:
@@ -274,6 +264,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Options may stand between the paths too.
     options = parser.parse_operands(arguments, "paths")
     _check_operands(parser, options.action, options.paths)
+    # The interpreter has no such object where the shell was told to close it.
+    if options.action in _PRINTING and sys.stdout is None:
+        raise BuildError("the standard output is closed")
     commands: dict[str | None, Callable[[argparse.Namespace], int]] = {
         None: _build,
         "verify": _verify,
@@ -434,9 +427,6 @@ def _info(options: argparse.Namespace) -> int:
 
 def _cat(options: argparse.Namespace) -> int:
     path, url = options.paths
-    # The interpreter has no such object where the shell was told to close it.
-    if sys.stdout is None:
-        raise BuildError("standard output is closed")
     try:
         inspect.cat(_open(path), url, sys.stdout.buffer)
     except WebrootError as error:

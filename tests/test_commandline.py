@@ -1,5 +1,8 @@
 """Command lines are read to the letter, and what is wrong with one is said in a line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,38 @@ def test_an_empty_path_is_not_taken_for_the_working_directory(
 def test_a_value_with_line_ends_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(PARSERS["mkroot"], ["--x\ny\x1b[2J", "a", "b"], capsys)
     assert "--x\\ny\\x1b[2J" in said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("program", PARSERS)
+def test_help_that_cannot_be_printed_is_status_1_with_the_reason(
+    program: str, option: str, unbuffered: str
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", program, option],
+            env=dict(os.environ, PYTHONUNBUFFERED=unbuffered),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    said = f"{program}: No space left on device\n".encode()
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_help_for_a_reader_that_had_enough_is_no_failure() -> None:
+    for program in PARSERS:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", program, "--help"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_every_program_of_the_project_reads_its_command_line_in_this_way() -> None:
