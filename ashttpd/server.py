@@ -6,11 +6,12 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
+from threading import Event
 from types import FrameType
 from typing import Final
 
@@ -20,7 +21,7 @@ from ashttpd.aio.engine import AioEngine
 from ashttpd.aio.files import Io
 from ashttpd.budget import Budget, FilesNeeded, allowed_files, divide
 from ashttpd.config import AUTO, MODELS, Config
-from ashttpd.engine import Engine, UnusableError
+from ashttpd.engine import Engine, EngineThread, UnusableError
 from ashttpd.epoll.extents import SEND_BODY
 from ashttpd.errorlog import FLUSH_SECONDS
 from ashttpd.http.limits import Limits
@@ -116,11 +117,35 @@ def _wait_for_stop(signals: _Signals, access_log: AccessLog | None, engine: Engi
     """Do what signals ask for until one ends it, or a thread of the engine has failed."""
     while not signals.stop and not engine.failed:
         time.sleep(SIGNAL_SECONDS)
-        if signals.reopen:
-            # First: a signal that comes behind this line is another request.
-            signals.reopen = False
-            if access_log is not None:
-                access_log.reopen()
+        _heed_reopen(signals, access_log)
+
+
+def _heed_reopen(signals: _Signals, access_log: AccessLog | None) -> None:
+    if signals.reopen:
+        # First: a signal that comes behind this line is another request.
+        signals.reopen = False
+        if access_log is not None:
+            access_log.reopen()
+
+
+@contextmanager
+def _heeding_reopen(signals: _Signals, access_log: AccessLog | None) -> Iterator[None]:
+    """Open the access log anew when a signal asks for it, while this thread waits."""
+    is_over = Event()
+
+    def heed() -> None:
+        while not is_over.wait(SIGNAL_SECONDS):
+            _heed_reopen(signals, access_log)
+
+    thread = EngineThread("signals", heed)
+    with suppress(OSError):  # there is no thread to be had, and a drain goes on without it
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.finish()
+    _heed_reopen(signals, access_log)
 
 
 def _make_engine(
@@ -211,7 +236,8 @@ def run(config: Config) -> int:
         reason = _attend(signals, access_log, engine)
         follower.stop()
         deadline = time.monotonic() + config.drain_seconds
-        _drain(engine, config.drain_seconds, reason)
+        with _heeding_reopen(signals, access_log):
+            _drain(engine, config.drain_seconds, reason)
         if access_log is not None:
             access_log.close(max(FLUSH_SECONDS, deadline - time.monotonic()))
     return 1 if reason == _ERROR or engine.failed else 0

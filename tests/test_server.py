@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -200,3 +201,49 @@ def test_a_sighup_that_comes_while_the_one_before_is_heeded_is_not_lost() -> Non
         for number, handler in before:
             signal.signal(number, handler)
     assert log.count == 2
+
+
+def test_a_sighup_in_a_drain_opens_the_access_log_anew(
+    engine: Engine, site_vhosts: Path, content: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    options = ("--access-log", str(log), "--drain-seconds", "20")
+    with engine.serving(site_vhosts, *options) as server:
+        with server.connect(receive_bytes=4096) as slow:
+            slow.send(request("/20m.bin"))
+            head = slow.read_head()
+            server.signal(signal.SIGTERM)
+            server.log.wait_for("draining")
+            log.rename(tmp_path / "access.log.1")
+            server.signal(signal.SIGHUP)
+            eventually(log.exists)
+            assert slow.read_bytes(int(head.fields["content-length"])) == content["20m.bin"]
+        assert server.wait() == 0
+    assert "GET /20m.bin" in log.read_text()
+
+
+# A logrotate that comes while the modules are imported.
+_HANGING_UP = """
+import os, signal, sys
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == "ashttpd.server":
+            os.kill(os.getpid(), signal.SIGHUP)
+sys.meta_path.insert(0, Finder)
+sys.argv = ["ashttpd", "--version"]
+{start}
+"""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import runpy; runpy.run_module('ashttpd', run_name='__main__', alter_sys=False)",
+        "import importlib.metadata as m; sys.exit("
+        "next(iter(m.entry_points(group='console_scripts', name='ashttpd'))).load()())",
+    ],
+)
+def test_a_sighup_while_the_modules_are_imported_does_not_end_the_server(start: str) -> None:
+    program = [sys.executable, "-c", _HANGING_UP.format(start=start)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:8]) == (0, "ashttpd "), done.stderr
