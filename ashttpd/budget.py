@@ -10,10 +10,11 @@ from typing import Final
 
 # More connections have not been tried.
 MOST_CONNECTIONS: Final = 1_000_000
-# Descriptors 0 to 2; the error log's eventfd and its own end of a pipe or terminal; the access log's
-# eventfd, its file, and another one when it is opened anew; inotify and what wakes the thread that
-# follows the sites; a directory that is read, and a name that is resolved.
-_ALWAYS: Final = 12
+# Descriptors 0 to 2; the error log's eventfd and its own end of a pipe or terminal; the access
+# log's eventfd, its file, and another one when it is opened anew; inotify and what wakes the thread
+# that follows the sites; a directory that is read, what is kept for that, and a name that is
+# resolved.
+_ALWAYS: Final = 13
 # Of the reserve: a deploy opens four files at a time, with aio twice each.
 LEAST_RESERVE: Final = 8
 # A share of all files is in the reserve, too: for sites that are added later, and for replaced ones
@@ -40,14 +41,20 @@ class FilesNeeded:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A division of the open files; all numbers are numbers of files, except for `sites`."""
+    """A division of the open files; numbers of files, but for `sites`."""
 
     allowed: int
     always: int
     sites: int
     site_files: int
+    per_site: int
     connections: int
     waiting: int
+
+    @property
+    def most_webroots(self) -> int:
+        """How many webroots may be open: those of the sites, and what the reserve has room for."""
+        return (self.site_files + self.reserve) // self.per_site
 
     @property
     def reserve(self) -> int:
@@ -91,7 +98,7 @@ def divide(allowed: int, needs: FilesNeeded, sites: int, listeners: int) -> Budg
     left = min(left, room - LEAST_RESERVE)
     connections = min(MOST_CONNECTIONS, max(left - needs.waiting, left // 2))
     return Budget(
-        *(allowed, always, sites, site_files),
+        *(allowed, always, sites, site_files, needs.per_site),
         connections=connections,
         waiting=min(needs.waiting, connections),
     )

@@ -32,6 +32,7 @@ from ashttpd.uring import engine as uring
 from ashttpd.uring.engine import UringEngine
 from ashttpd.vhosts.follow import Follower
 from ashttpd.vhosts.names import read_names
+from ashttpd.vhosts.room import Room
 from ashttpd.vhosts.watch import Watch
 from ashttpd.webroot.errors import WebrootError
 from ashttpd.webroot.reader import Webroot
@@ -97,8 +98,11 @@ def _divide_files(config: Config, model: str) -> Budget:
     return divide(allowed_files(), needs, sites, len(config.addresses))
 
 
-def _limits_within(budget: Budget, limits: Limits) -> Limits:
-    """Return the limits with a number of connections that the open files allow."""
+def _share_out(budget: Budget, limits: Limits, watch: Watch) -> Limits:
+    """Return the limits with a number of connections that the open files allow.
+
+    The watch is told how many webroots they allow.
+    """
     most, wanted = budget.connections, limits.max_connections
     if wanted > most:
         log.warning(
@@ -109,7 +113,9 @@ def _limits_within(budget: Budget, limits: Limits) -> Limits:
         )
     connections = min(wanted or most, most)
     waiting = min(budget.waiting, connections)
-    log.info("%s", replace(budget, connections=connections, waiting=waiting))
+    budget = replace(budget, connections=connections, waiting=waiting)
+    log.info("%s", budget)
+    watch.room = Room(budget.most_webroots, budget.allowed)
     return replace(limits, max_connections=connections)
 
 
@@ -159,10 +165,10 @@ def _make_engine(
 
     Raises UnusableError, and FilesError where another one than `budget` is for needs too many.
     """
-    limits = _limits_within(budget, config.limits)
+    limits = _share_out(budget, config.limits, watch)
     if config.model == "aio":
         engine = AioEngine(listeners, watch, limits, access_log, Io(config.io))
-        _prepare_files(watch, engine)
+        watch.check_webroot = _preparing(engine)
         return engine
     if config.model in ("uring", AUTO):
         try:
@@ -171,7 +177,7 @@ def _make_engine(
             if config.model != AUTO:
                 raise
             log.info("model threads, since uring cannot be had: %s", error)
-            limits = _limits_within(_divide_files(config, "threads"), config.limits)
+            limits = _share_out(_divide_files(config, "threads"), config.limits, watch)
         else:
             log.info("model uring")
             return ring
@@ -179,11 +185,8 @@ def _make_engine(
     return ThreadsEngine(listeners, watch, limits, config.threads, send_body, access_log)
 
 
-def _prepare_files(watch: Watch, engine: AioEngine) -> None:
-    """Open each site's file as the engine needs it, those to come too, which may be refused.
-
-    Raises UnusableError and OSError where one that is there already cannot be opened so.
-    """
+def _preparing(engine: AioEngine) -> Callable[[Webroot], None]:
+    """Return what opens a site's file as the engine needs it, which may wait, fail or hang."""
 
     def prepare(webroot: Webroot) -> None:
         try:
@@ -191,9 +194,7 @@ def _prepare_files(watch: Watch, engine: AioEngine) -> None:
         except UnusableError as error:
             raise WebrootError(str(error)) from error
 
-    for webroot in watch.current.webroots.values():
-        engine.open(webroot)
-    watch.check_webroot = prepare
+    return prepare
 
 
 def run(config: Config) -> int:
@@ -214,6 +215,8 @@ def run(config: Config) -> int:
             stack.callback(access_log.close, 0)
         budget = _divide_files(config, "uring" if config.model == AUTO else config.model)
         watch = Watch(config.vhosts)
+        # Before any site is opened: it says what files must be like, and how many there may be.
+        engine = _make_engine(config, budget, listeners, watch, access_log)
         watch.check(START_SECONDS, lambda: bool(signals.stop))
         if signals.stop:
             name = signal.Signals(signals.stop).name
@@ -221,7 +224,6 @@ def run(config: Config) -> int:
             return 0
         if not watch.current.webroots:
             log.warning("%s holds no site yet; every request gets 404", config.vhosts)
-        engine = _make_engine(config, budget, listeners, watch, access_log)
         watch.on_change = engine.distrust
         follower = Follower(watch, config.vhosts)
         try:

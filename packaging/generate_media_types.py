@@ -97,8 +97,8 @@ CHOICES: Mapping[str, str] = {
     "terrain": "application/vnd.quantized-mesh",
     # Without a registration, and a device or program acts on the type: with another one it shows
     # or saves what it should install, open or connect to. mkroot.sniff tells the two meanings of
-    # .manifest, .plist and .pls apart. The types of .ipa and .mobileprovision do not matter: they are
-    # installed by what names them; nor that of .onc, which is imported from a disk.
+    # .manifest, .plist and .pls apart. The types of .ipa and .mobileprovision do not matter: what
+    # names them installs them; nor that of .onc, which is imported from a disk.
     "acsm": "application/vnd.adobe.adept+xml",
     "appimage": "application/vnd.appimage",
     "eap-config": "application/eap-config",  # Android offers it to geteduroam by its type

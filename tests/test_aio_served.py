@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -281,16 +280,49 @@ def test_a_site_that_is_replaced_while_it_is_read_is_finished_and_let_go(
         eventually(lambda: not any("/site.webroot" in name for name in server.open_files()))
 
 
-def test_direct_refuses_to_start_where_the_filesystem_takes_no_o_direct(
+def test_direct_refuses_each_site_by_name_where_the_filesystem_takes_no_o_direct(
     site: Path, vhosts: Path
 ) -> None:
-    program = (*refusing("openat", errno.EINVAL, os.O_DIRECT), *PROGRAM)
-    options = ("--model", "dio", "--bind", "127.0.0.1:0", str(vhosts))
-    done = run_program(*options, program=program)
-    assert done.returncode == 1
-    said = r"the aio engine cannot run here: .*/site.example: its filesystem takes no O_DIRECT"
-    assert re.search(said, done.stderr)
-    assert done.stderr.endswith(". Or use --model threads\n")
+    python = (*refusing("openat", errno.EINVAL, os.O_DIRECT), *PROGRAM)
+    with serving(vhosts, "--model", "dio", python=python) as server:
+        server.log.wait_for("site.example: refused, nothing is served: .*takes no O_DIRECT")
+        assert server.get("/hello.txt").status == 404
+
+
+# The disk fails, or answers never, when one site's file is written out before its first read.
+_BAD_SYNC = """
+import os, sys, threading
+real = os.fdatasync
+def fdatasync(fd):
+    if "bad.webroot" in os.readlink(f"/proc/self/fd/{{fd}}"):
+        {fault}
+    real(fd)
+os.fdatasync = fdatasync
+import ashttpd.server
+ashttpd.server.START_SECONDS = 0.5
+from ashttpd.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise OSError(5, 'Input/output error')", "bad.example: refused, nothing is served:"),
+        ("threading.Event().wait()", "going on while the files of 1 sites are still being opened"),
+    ],
+)
+def test_a_file_that_fails_or_hangs_before_its_first_read_keeps_no_other_site_from_being_served(
+    site: Path, vhosts: Path, tmp_path: Path, fault: str, said: str
+) -> None:
+    if lack := lack_of_direct():
+        pytest.skip(lack)
+    put(vhosts, "bad.example", build_site({"hello.txt": b"bad\n"}, tmp_path / "bad.webroot"))
+    python = (sys.executable, "-c", _BAD_SYNC.format(fault=fault))
+    with serving(vhosts, "--model", "aio", python=python) as server:
+        server.log.wait_for(said)
+        assert server.get("/hello.txt").status == 200
+        assert server.get("/hello.txt", "bad.example").status == 404
 
 
 def test_auto_reads_as_everybody_where_the_filesystem_takes_no_o_direct_and_says_so_once(

@@ -13,6 +13,7 @@ from ashttpd.budget import (
     FilesNeeded,
     divide,
 )
+from ashttpd.vhosts.room import DEPLOY_PLACES
 
 needs = st.builds(
     FilesNeeded,
@@ -42,6 +43,8 @@ def test_all_that_needs_files_gets_some_and_together_no_more_than_there_are(
     assert budget.waiting == min(needed.waiting, budget.connections)
     assert budget.site_files == sites * needed.per_site
     assert budget.reserve >= LEAST_RESERVE
+    assert budget.most_webroots * needed.per_site <= budget.site_files + budget.reserve
+    assert budget.most_webroots >= sites + DEPLOY_PLACES
     # Never less than for the sites that there are, except where that takes half of what is left.
     left = allowed - budget.always - budget.site_files
     assert budget.reserve >= min(budget.site_files, left // 2 - LEAST_RESERVE)
@@ -69,8 +72,8 @@ def test_more_files_are_never_fewer_connections(
 
 def test_a_usual_limit_leaves_most_for_connections() -> None:
     budget = divide(1024, FilesNeeded(engine=42, per_site=1, waiting=64), 3, 1)
-    assert (budget.connections, budget.waiting, budget.reserve) == (773, 64, 128)
+    assert (budget.connections, budget.waiting, budget.reserve) == (772, 64, 128)
     assert str(budget) == (
-        "open files: 1024 allowed; 773 for connections and 64 that wait, 3 for sites (now 3), "
-        "128 for deploys and more sites, 56 for the engine, listeners and logs"
+        "open files: 1024 allowed; 772 for connections and 64 that wait, 3 for sites (now 3), "
+        "128 for deploys and more sites, 57 for the engine, listeners and logs"
     )

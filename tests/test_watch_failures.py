@@ -97,6 +97,7 @@ def test_a_target_that_cannot_be_looked_at_is_told_of_once_for_each_reason(
     caplog: pytest.LogCaptureFixture,
     number: int,
 ) -> None:
+    monkeypatch.setattr("ashttpd.vhosts.refusal.REFUSAL_SECONDS", 0.0)
     caplog.set_level("INFO")
     for _ in range(2):
         with monkeypatch.context() as broken:
@@ -250,7 +251,7 @@ def test_a_listing_that_fails_half_way_keeps_all_sites_and_is_told_once(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr("ashttpd.vhosts.watch.os.listdir", listdir)
+        broken.setattr("ashttpd.vhosts.directory.os.listdir", listdir)
         for _ in range(3):
             assert two.check() is False
     assert caplog.text.count("vhosts directory: Input/output error") == 1

@@ -192,6 +192,58 @@ def test_a_hundred_sites_on_a_mount_that_hangs_hold_up_no_other_site(
     assert hang.waiting <= LOOKERS
 
 
+@pytest.fixture
+def never(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """The names of webroots; looks at these while they are open wait until the end of the test."""
+    names: set[str] = set()
+    is_over = threading.Event()
+
+    def recheck(held: files.Held) -> files.Held:
+        if Path(os.path.realpath(f"/proc/self/fd/{held.webroot.fd}")).name in names:
+            is_over.wait()
+        return files.recheck(held)
+
+    monkeypatch.setattr("ashttpd.vhosts.jobs.recheck", recheck)
+    yield names
+    is_over.set()
+    eventually(lambda: not any(t.name == "looker" for t in threading.enumerate()))
+
+
+def test_a_link_that_is_pointed_away_from_an_open_file_that_hangs_is_followed(
+    place: Place, watch: Watch, never: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashttpd.vhosts.crew.LOOK_SECONDS", 1e-9)
+    place.link("a.example", "one")
+    place.link("b.example", "one")
+    watch.check()
+    never.add("a.example-one")
+    watch.look()
+    # First to where nothing is yet.
+    put(place.vhosts, "a.example", place.webroots / "a.example-two")
+    for _ in range(3):
+        watch.look()
+        watch.take()
+    place.webroot("a.example-two", "two")
+    _follow(watch, "a.example", "two")
+    place.link("a.example", "three")
+    _follow(watch, "a.example", "three")
+
+
+def test_a_moved_link_that_leads_to_what_hangs_holds_up_no_file_beside_the_one_that_is_served(
+    place: Place, watch: Watch, hang: Hang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashttpd.vhosts.crew.LOOK_SECONDS", 1e-9)
+    place.link("a.example", "one")
+    webroot = place.link("b.example", "one")
+    watch.check()
+    hang.names = {"a.example"}
+    place.link("a.example", "two")
+    watch.look()
+    eventually(lambda: hang.waiting > 0)
+    os.truncate(webroot, 100)
+    _follow(watch, "b.example", "503")
+
+
 def test_what_takes_long_is_told_once_and_so_is_its_end(
     place: Place,
     watch: Watch,

@@ -215,3 +215,17 @@ def test_a_file_that_changes_all_the_time_is_refused_until_it_does_not(
     assert text_of(watch) == "404"
     assert watch.check() is True
     assert text_of(watch) == "two"
+
+
+def test_what_is_written_in_place_between_both_looks_is_revoked_when_it_is_opened_anew(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webroot = place.link("a.example", "one")
+    watch.check()
+    old = watch.current.webroots["a.example"]
+    # The open file was looked at before.
+    monkeypatch.setattr("ashttpd.vhosts.jobs.recheck", lambda held: held)
+    webroot.write_bytes(place.webroot("two", "two").read_bytes())
+    assert watch.check() is True
+    assert text_of(watch) == "two"
+    assert old.revoked

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from ashttpd.vhosts.refusal import REFUSAL_SECONDS, Refusal
 from ashttpd.vhosts.watch import Watch
+from ashttpd.webroot.errors import WebrootError
 from tests.servers import put
 from tests.vhosts import Place, half_of, text_of
 
@@ -158,12 +160,53 @@ def test_a_directory_that_is_away_keeps_its_sites_and_is_followed_when_it_is_bac
     assert (text_of(watch), text_of(watch, "b.example")) == ("404", "two")
 
 
+def test_a_file_that_is_still_being_copied_is_refused_in_one_line(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    half, rest = half_of(place)
+    whole = half.read_bytes() + rest
+    with (place.vhosts / "a.example").open("wb", buffering=0) as file:
+        for start in range(0, len(whole), len(whole) // 20):
+            watch.check()
+            file.write(whole[start : start + len(whole) // 20])
+    assert watch.check() is True
+    assert text_of(watch) == "two"
+    assert caplog.text.count("a.example: refused") == 1
+
+
+def test_a_refused_file_that_is_removed_and_put_back_is_told_of_once(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        (place.vhosts / "a.example").write_text(f"no webroot {number}")
+        watch.check()
+        (place.vhosts / "a.example").unlink()
+        watch.check()
+    assert caplog.text.count("a.example: refused") == 1
+
+
+def test_a_refusal_of_another_kind_is_told_of_when_it_is_due_and_says_how_many_were_not() -> None:
+    refusal = Refusal()
+    assert refusal.maybe_say(WebrootError("has 10 bytes"), 0.0) == ""
+    assert refusal.maybe_say(WebrootError("has 11 bytes"), REFUSAL_SECONDS) is None
+    assert refusal.maybe_say(WebrootError("torn"), REFUSAL_SECONDS - 1) is None
+    assert refusal.maybe_say(OSError(5, "of a disk"), REFUSAL_SECONDS - 1) is None
+    assert refusal.maybe_say(WebrootError("torn"), REFUSAL_SECONDS - 1) is None
+    said = refusal.maybe_say(WebrootError("torn"), REFUSAL_SECONDS)
+    assert said == " (2 more refusals since the last line about it)"
+    assert refusal.maybe_say(WebrootError("torn"), 9 * REFUSAL_SECONDS) is None
+    assert refusal.end()
+    assert not refusal.end()
+    assert refusal.maybe_say(WebrootError("torn"), 9 * REFUSAL_SECONDS) == ""
+
+
 # Names that are no hosts.
 
 
 def test_each_refused_name_is_told_of_once_and_again_when_it_comes_back(
-    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("ashttpd.vhosts.watch.TEMPORARY_SECONDS", 0.0)
     webroot = place.link("a.example", "one")
     names = ("a.example~", "A.example", "a.example:80", "a.example.bak")
     for name in names:
@@ -181,8 +224,9 @@ def test_each_refused_name_is_told_of_once_and_again_when_it_comes_back(
 
 
 def test_a_name_is_shown_without_what_a_terminal_obeys(
-    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("ashttpd.vhosts.watch.TEMPORARY_SECONDS", 0.0)
     webroot = place.link("a.example", "one")
     for name in (
         b"\x1b[31mred",
@@ -224,6 +268,19 @@ def test_of_two_names_that_differ_by_case_one_is_served_whichever_came_first(
     (place.vhosts / "a.example").unlink()
     watch.check()
     assert text_of(watch) == "upper"
+
+
+@pytest.mark.parametrize("name", ["a.example.tmp", "a.example~", "sedR3x0qZ"])
+def test_a_copy_that_is_renamed_in_a_moment_is_not_told_of(
+    place: Place, watch: Watch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for text in ("one", "two", "three"):
+        put(place.vhosts, name, place.webroot(text, text))
+        watch.check()
+        (place.vhosts / name).rename(place.vhosts / "a.example")
+        watch.check()
+        assert text_of(watch) == text
+    assert not caplog.text
 
 
 def test_the_temporary_link_of_ln_is_not_served_and_told_of_only_when_it_stays(

@@ -5,16 +5,21 @@ It decides and logs; files are looked at and opened by jobs. One thread calls it
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Final
 
+from ashttpd.complaints import Complaints
 from ashttpd.show import reason, show
 from ashttpd.vhosts.crew import LOOK_SECONDS
 from ashttpd.vhosts.files import TICK_SECONDS, Held, Identity, WrittenError, identify
-from ashttpd.vhosts.jobs import Job, Look, Opening
+from ashttpd.vhosts.jobs import Job, Look, Opening, Recheck
+from ashttpd.vhosts.refusal import Refusal
+from ashttpd.vhosts.room import RoomError
 from ashttpd.webroot.errors import WebrootError
+from ashttpd.webroot.reader import Webroot
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +60,22 @@ def judge(
 class Entry:
     """What is remembered of a host."""
 
-    def __init__(self, name: str, file_name: str) -> None:
+    def __init__(self, name: str, file_name: str, refusal: Refusal, complaints: Complaints) -> None:
         """Serve nothing yet."""
         self.name = name
         self.file_name = file_name
         # What is served; it may be revoked.
         self.held: Held | None = None
+        # The name itself when it was last found to lead to that.
+        self._held_link: Identity | None = None
         # Only the newest of each: what an older one finds is dropped.
         self.look: Look | None = None
+        self.recheck: Recheck | None = None
         self.opening: Opening | None = None
         self.verdict: Verdict | None = None
         # What the log says is wrong with what the name leads to, and with the open file.
-        self._complaint = ""
+        self._refusal = refusal
+        self._complaints = complaints
         self._trouble = ""
 
     def lead_to(self, file_name: str) -> None:
@@ -74,7 +83,30 @@ class Entry:
         self.file_name = file_name
         self.look = self.opening = None
 
-    def needs_look(self, now: float) -> bool:
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way."""
+        return any(job is not None for job in (self.look, self.recheck, self.opening))
+
+    def start(self, directory: Path, now: float) -> Iterator[Look | Recheck]:
+        """Return new looks where there is need of any; they replace those that are under way."""
+        path = directory / self.file_name
+        # First: what was written in place is known before the same file is opened anew.
+        if self._needs_recheck():
+            assert self.held is not None
+            self.recheck = Recheck(self.name, path, self.held)
+            yield self.recheck
+        if self._needs_look(now):
+            self.look = Look(self.name, path, self.held, self._held_link)
+            yield self.look
+
+    def _needs_recheck(self) -> bool:
+        """Whether no look at the open file is under way."""
+        if self.held is None or self.held.webroot.revoked:
+            return False
+        return self.recheck is None or self.recheck.held.webroot is not self.held.webroot
+
+    def _needs_look(self, now: float) -> bool:
         """Whether no look is under way, or one that hangs at what the name led to before."""
         look = self.look
         if look is None:
@@ -86,34 +118,34 @@ class Entry:
         except OSError:
             return False
 
-    def start_look(self, directory: Path) -> Look:
-        """Return a new look, which replaces the one that is under way."""
-        self.look = Look(self.name, directory / self.file_name, self.held)
-        return self.look
-
-    def take_look(self, look: Look) -> tuple[bool, Opening | None]:
-        """Take up what the newest look has found.
-
-        Returns whether the open file was revoked, and what has to be opened now.
-        """
+    def take_look(self, look: Look) -> Opening | None:
+        """Take up what the newest look has found; returns what has to be opened now."""
         self.look = None
         self._say_done(look)
-        if self.held is not look.held:
-            return False, None  # what it looked at has been replaced meanwhile
-        is_revoked = look.state is not None and self._take_state(look.state)
+        if _webroot_of(self.held) is not _webroot_of(look.held):
+            return None  # what it led to has been replaced meanwhile
         if isinstance(look.target, Exception):
             # It may be on its way back: so what is served stays.
             self.refuse(look.target)
-        elif look.target is not None and self._is_to_open(look.target):
-            self.opening = Opening(self.name, look.path, look.target)
-            return is_revoked, self.opening
-        return is_revoked, None
+        elif look.target is not None and self._is_to_open(look.target, look.link):
+            is_new = self.held is None
+            self.opening = Opening(self.name, look.path, look.target, look.link, is_new)
+            return self.opening
+        return None
 
-    def _take_state(self, state: Held | Exception) -> bool:
-        """Take up in which state the open file is; returns whether it was revoked."""
+    def take_recheck(self, recheck: Recheck) -> bool:
+        """Take up in which state an open file is; returns whether it was revoked."""
+        if self.recheck is recheck:
+            self.recheck = None
+            self._say_done(recheck)
+        webroot, state = recheck.held.webroot, recheck.state
         if isinstance(state, WrittenError):
-            self._revoke()
-            return True
+            # One that was replaced meanwhile may still be sent.
+            is_served = not webroot.revoked
+            self._revoke(webroot)
+            return is_served
+        if state is None or webroot is not _webroot_of(self.held):
+            return False
         if isinstance(state, Exception):
             if self._trouble != reason(state):
                 self._trouble = reason(state)
@@ -126,22 +158,23 @@ class Entry:
                 log.info("%s: its open file is well again", self.name)
         return False
 
-    def _revoke(self) -> None:
+    def _revoke(self, webroot: Webroot) -> None:
         """Distrust a webroot whose file was written to in place: what is being sent of it ends."""
-        assert self.held is not None
-        self.held.webroot.revoked = True
+        if webroot.revoked:
+            return
+        webroot.revoked = True
         log.error(
             "%s: overwritten or truncated in place while it was served; its connections are "
             "closed. Replace a webroot by renaming a new file over it",
             self.name,
         )
 
-    def _is_to_open(self, found: Identity) -> bool:
+    def _is_to_open(self, found: Identity, link: Identity | None) -> bool:
         """Whether what was found is neither served nor refused nor being opened already."""
         if self._is_served(found):
             self.opening = self.verdict = None
-            if self._complaint:
-                self._complaint = ""
+            self._held_link = link
+            if self._refusal.end():
                 log.info("%s: well again; it is served as before", self.name)
             return False
         if self.opening is not None and self.opening.identity == found:
@@ -167,28 +200,49 @@ class Entry:
         self._say_done(opening)
         result = opening.result
         if isinstance(result, Held):
-            before, self.held = self.held, result
-            self.verdict, self._complaint = None, ""
+            before = self.held
+            self._revoke_overwritten(result)
+            self.held, self._held_link, self.verdict = result, opening.link, None
+            self._refusal.end()
             return _news(before, result)
         assert result is not None
         error = result.__cause__
         assert isinstance(error, Exception)
         self.verdict = judge(self.verdict, result.identity, error, time.monotonic())
-        self.refuse(error)
+        if isinstance(error, RoomError):
+            # It is true of many sites at once.
+            text, now = "%s: refused, %s: %s", time.monotonic()
+            self._complaints.say(log.error, text, self.name, self._outcome(), error, now=now)
+        else:
+            self.refuse(error)
         return None
 
-    def refuse(self, error: Exception) -> None:
-        """Log why a file is not served, once."""
-        complaint = reason(error)
-        if self._complaint == complaint:
+    def _revoke_overwritten(self, opened: Held) -> None:
+        """Revoke what is served where another site was found in the very same file.
+
+        It was written to in place between the looks at the open file and at the name.
+        """
+        held = self.held
+        if held is None or not opened.identity.is_same_file(held.identity):
             return
-        self._complaint = complaint
+        if opened.webroot.superblock.site_id != held.webroot.superblock.site_id:
+            self._revoke(held.webroot)
+
+    def refuse(self, error: Exception) -> None:
+        """Log why a file is not served, once for each kind of error."""
+        if isinstance(error, RoomError):
+            return  # told of when the opening was taken
+        remark = self._refusal.maybe_say(error, time.monotonic())
+        if remark is None:
+            return
+        complaint = reason(error)
         is_bug = not isinstance(error, (WebrootError, OSError, MemoryError))
         log.error(
-            "%s: refused, %s: %s%s",
+            "%s: refused, %s: %s%s%s",
             self.name,
             self._outcome(),
             show(complaint),
+            remark,
             "; this is a bug of ashttpd" if is_bug else "",
             exc_info=error if is_bug else None,
         )
@@ -199,7 +253,7 @@ class Entry:
 
     def say_what_lasts(self, now: float) -> None:
         """Tell of what takes long, once."""
-        for job in (self.look, self.opening):
+        for job in (self.look, self.recheck, self.opening):
             if job is not None and not job.is_said and job.lasts(now) >= SAY_SECONDS:
                 job.is_said = True
                 log.warning(
@@ -226,4 +280,10 @@ def _news(before: Held | None, now: Held) -> str:
 
 
 def _what(job: Job) -> str:
+    if isinstance(job, Recheck):
+        return "checking"
     return "looking at" if isinstance(job, Look) else "opening"
+
+
+def _webroot_of(held: Held | None) -> Webroot | None:
+    return None if held is None else held.webroot

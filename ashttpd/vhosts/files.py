@@ -135,6 +135,12 @@ def open_webroot(path: Path, check: Callable[[Webroot], None]) -> Held:
             check(webroot)
             if identify(os.fstat(webroot.fd)) == identity:
                 return Held(webroot, identity, since)
+            # It is closed before the next is opened: only one of them is counted.
+            del webroot
         raise BlockingIOError(f"changed {OPEN_ATTEMPTS} times while it was opened")
+    except (WebrootError, OSError, MemoryError) as error:
+        # It is remembered, and its traceback would keep the file open.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        raise OpenError(identity) from error
     except Exception as error:
         raise OpenError(identity) from error

@@ -21,14 +21,22 @@ _WITH_PORT: Final = re.compile(r"([^:\[\]]+|\[[^\[\]]*\]):[0-9]*")
 _WITHOUT_BRACKETS: Final = re.compile(r"[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 # GNU ln -sf makes a link of this name (force-link.c of gnulib) and renames it over the old one.
 _TEMPORARY_LINK: Final = re.compile(r"Cu[A-Za-z0-9]{6}")
-# What editors (`x~`, `#x#`, `x.swp`), patch, sed -i, cp --backup (`x~`, `x.~1~`), package managers
-# and downloads call what is not the file. None of these is a top-level domain.
+# GNU sed -i writes to a file of such a name; most have a capital letter, as no word has. Vim tries
+# with the second one whether it may write.
+_TEMPORARY_FILE: Final = re.compile(r"sed(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}|4913")
+# What editors (`x~`, `#x#`, `x.swp`, nano's `x.save.1`), patch, cp --backup (`x~`, `x.~1~`),
+# package managers and downloads call what is not the file. None of these is a top-level domain;
+# `save` is.
 _BACKUP: Final = re.compile(
     r".*~|\#.*\#|.*\.("
-    r"bak[0-9]*|backup|old|orig|rej|tmp|temp|sw[a-p]|part|partial|filepart|crdownload|"
+    r"bak[0-9]*|bck|backup|copy|save\.[0-9]+|old|orig|rej|tmp|temp|sw[a-px]|"
+    r"part|partial|filepart|crdownload|"
     r"disabled|dpkg-[a-z]+|ucf-[a-z]+|rpm(new|save|orig)|pac(new|save|orig)|apk-new"
     r")",
     re.IGNORECASE,
+)
+_BACKUP_REASON: Final = (
+    "it looks like a backup or a half-made copy; remove it, or put a dot in front"
 )
 # The way to a host whose name ends like a backup's: no entry can be called `*`, so this is no copy.
 _WILDCARD_OF_SUFFIX: Final = re.compile(r"\*\.[^.~#]+")
@@ -42,8 +50,8 @@ class Names:
     hosts: dict[str, str]
     # Why a file name is no host.
     refused: dict[str, str]
-    # Names that look like the link that GNU ln is about to rename.
-    temporary: frozenset[str]
+    # Names that may be gone in a moment, and why they are no host.
+    temporary: dict[str, str]
 
 
 def read_names(file_names: Iterable[str]) -> Names:
@@ -52,13 +60,16 @@ def read_names(file_names: Iterable[str]) -> Names:
     Editors, rsync and mkroot write under a name that begins with a dot and rename it.
     """
     refused: dict[str, str] = {}
-    temporary = set()
+    temporary = {}
     same: dict[str, list[str]] = {}
     for name in sorted(file_names):
         if name.startswith("."):
             continue
         if _TEMPORARY_LINK.fullmatch(name):
-            temporary.add(name)
+            temporary[name] = "ln left it behind; remove it, or write it in lower case"
+            continue
+        if _is_backup(name):
+            temporary[name] = _BACKUP_REASON
             continue
         reason = maybe_reason(name)
         if reason is None:
@@ -72,15 +83,15 @@ def read_names(file_names: Iterable[str]) -> Names:
         for name in names:
             if name != chosen:
                 refused[name] = f"{chosen} is the same host; remove one of the two"
-    return Names(hosts, refused, frozenset(temporary))
+    return Names(hosts, refused, temporary)
 
 
 def maybe_reason(name: str) -> str | None:
     """Return why a name is no host, and what to do about it, or None where it is one."""
     if name == DEFAULT_HOST:
         return None
-    if _BACKUP.fullmatch(name) and not _WILDCARD_OF_SUFFIX.fullmatch(name):
-        return "it looks like a backup or a half-made copy; remove it, or put a dot in front"
+    if _is_backup(name):
+        return _BACKUP_REASON
     if _WITHOUT_BRACKETS.fullmatch(name):
         return f"its name is no host name; an IPv6 address is written [{name}]"
     if _WITH_PORT.fullmatch(name):
@@ -96,6 +107,12 @@ def maybe_reason(name: str) -> str | None:
             "[2001:db8::1], or put a dot in front"
         )
     return None
+
+
+def _is_backup(name: str) -> bool:
+    if _TEMPORARY_FILE.fullmatch(name):
+        return True
+    return bool(_BACKUP.fullmatch(name)) and not _WILDCARD_OF_SUFFIX.fullmatch(name)
 
 
 def _is_address(name: str) -> bool:

@@ -5,7 +5,6 @@ up by the one thread that calls the watch; it alone changes what is served.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from math import inf
@@ -18,14 +17,18 @@ from ashttpd.complaints import Complaints
 from ashttpd.show import reason, show
 from ashttpd.sites import Sites
 from ashttpd.vhosts.crew import LOOK_SECONDS, Crew
+from ashttpd.vhosts.directory import Directory
 from ashttpd.vhosts.entry import Entry
-from ashttpd.vhosts.jobs import Job, Look, Opening
-from ashttpd.vhosts.names import Names, read_names
+from ashttpd.vhosts.jobs import Job, Look, Opening, Recheck
+from ashttpd.vhosts.names import Names
+from ashttpd.vhosts.refusal import Refusal
+from ashttpd.vhosts.room import Room
 from ashttpd.webroot.reader import Webroot
 
 log = logging.getLogger(__name__)
 
-# After so long a name that looks like a temporary link of ln is told of: it was left behind.
+# After so long a name that looks like a temporary link of ln, or like a copy that is about to be
+# renamed, is told of: it was left behind.
 TEMPORARY_SECONDS: Final = 5.0
 
 
@@ -37,14 +40,15 @@ class Watch:
 
     def __init__(self, directory: Path) -> None:
         """Know no sites before the first look."""
-        self._directory = directory
-        self._directory_id: tuple[int, int] | None = None
+        self._directory = Directory(directory)
         self._entries: dict[str, Entry] = {}
+        # What the log has said of each entry, and of those that went a moment ago.
+        self._refusals: dict[str, Refusal] = {}
         self._crew = Crew()
         # What the log has said: of the directory, and of names that are no hosts.
         self._complaint = ""
         self._refused: Mapping[str, str] = {}
-        # When names that look like temporary links were first seen.
+        # When names that may be gone in a moment were first seen.
         self._temporary: dict[str, float] = {}
         # Whether something has to be put in place, and whether that was told.
         self._is_changed = False
@@ -54,6 +58,8 @@ class Watch:
         self._telling = Lock()
         # Raises WebrootError for an open webroot that is not to be served; called by any thread.
         self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
+        # How many webroots may be open.
+        self.room = Room()
         # Told that the sites have changed, before anybody else is.
         self.on_change: Callable[[], None] = lambda: None
         self._complaints = Complaints()
@@ -88,19 +94,19 @@ class Watch:
                 since = time.monotonic()
             else:
                 self._help_along()
-        late = sum(map(_is_busy, self._entries.values()))
+        late = sum(entry.is_busy for entry in self._entries.values())
         if late and not is_over():
             sites = "1 site" if late == 1 else f"{late} sites"
             log.warning("going on without %s, still being opened", sites)
         return self.take()
 
     def _is_busy(self) -> bool:
-        return any(map(_is_busy, self._entries.values()))
+        return any(entry.is_busy for entry in self._entries.values())
 
     def look(self) -> None:
         """Have a look taken at every name of the directory and at what it leads to."""
         try:
-            names = self._read_directory()
+            names = self._directory.read(has_sites=bool(self._entries))
         except OSError as error:
             # Not the moment to drop every site: the directory may be on its way back.
             if self._complaint != reason(error):
@@ -114,22 +120,11 @@ class Watch:
             self._update_entries(names)
         now = time.monotonic()
         self._crew.look(
-            entry.start_look(self._directory)
+            look
             for entry in self._entries.values()
-            if entry.needs_look(now)
+            for look in entry.start(self._directory.path, now)
         )
         self._help_along()
-
-    def _read_directory(self) -> Names:
-        """Return the names; raises OSError, also where it is another one by now without any."""
-        status = os.stat(self._directory)
-        identity = (status.st_dev, status.st_ino)
-        names = read_names(os.listdir(self._directory))
-        # What an unmounted directory leaves, or a deploy of the whole directory that goes on.
-        if self._directory_id not in (None, identity) and self._entries and not names.hosts:
-            raise FileNotFoundError(f"{str(self._directory)!r} was replaced by one without hosts")
-        self._directory_id = identity
-        return names
 
     def _say_refused(self, names: Names) -> None:
         """Tell of each name that is not served, once."""
@@ -138,7 +133,7 @@ class Watch:
         refused = dict(names.refused)
         for name, since in self._temporary.items():
             if now - since >= TEMPORARY_SECONDS:
-                refused[name] = "ln left it behind; remove it, or write it in lower case"
+                refused[name] = names.temporary[name]
         for name, why in refused.items():
             if self._refused.get(name) != why:
                 log.error("%s: refused, nothing is served: %s", show(name), show(why))
@@ -152,15 +147,26 @@ class Watch:
         for name, file_name in names.hosts.items():
             entry = self._entries.get(name)
             if entry is None:
-                self._entries[name] = Entry(name, file_name)
+                refusal = self._refusals.setdefault(name, Refusal())
+                self._entries[name] = Entry(name, file_name, refusal, self._complaints)
             elif entry.file_name != file_name:
                 entry.lead_to(file_name)
+        self._forget_refusals()
+
+    def _forget_refusals(self) -> None:
+        """Forget what was said of names that are gone, some time after the last line."""
+        now = time.monotonic()
+        for name in self._refusals.keys() - self._entries.keys():
+            self._refusals[name].end()
+            if self._refusals[name].quiet_until <= now:
+                del self._refusals[name]
 
     def _help_along(self) -> None:
         """See to threads for what waits, and tell what takes long."""
         now = time.monotonic()
         entries = self._entries.values()
-        self._crew.help_along([entry.look for entry in entries if entry.look is not None])
+        under_way = (look for entry in entries for look in (entry.recheck, entry.look))
+        self._crew.help_along([look for look in under_way if look is not None])
         for entry in entries:
             entry.say_what_lasts(now)
 
@@ -176,11 +182,12 @@ class Watch:
         if entry is None:
             return
         try:
-            if isinstance(job, Look) and entry.look is job:
-                is_revoked, opening = entry.take_look(job)
-                self._is_changed |= is_revoked
+            if isinstance(job, Recheck):
+                self._is_changed |= entry.take_recheck(job)
+            elif isinstance(job, Look) and entry.look is job:
+                opening = entry.take_look(job)
                 if opening is not None:
-                    self._crew.open(opening, self.check_webroot)
+                    self._crew.open(opening, self.check_webroot, self.room)
             elif isinstance(job, Opening) and entry.opening is job:
                 news = entry.take_opening(job)
                 if news is not None:
@@ -210,7 +217,3 @@ class Watch:
         """Tell of no change from now on; for any thread."""
         with self._telling:
             self.on_change = lambda: None
-
-
-def _is_busy(entry: Entry) -> bool:
-    return entry.look is not None or entry.opening is not None
