@@ -150,7 +150,7 @@ def test_whatever_a_look_raises_the_thread_goes_on(
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr("ashttpd.vhosts.watch.read_names", read_names)
+        broken.setattr("ashttpd.vhosts.directory.read_names", read_names)
         follower.start()
         eventually(lambda: len(looks) == 3)
     place.link("a.example", "one")
@@ -181,7 +181,7 @@ def test_a_directory_that_hangs_does_not_hold_up_the_end(
         go_on.wait()
         return []
 
-    monkeypatch.setattr("ashttpd.vhosts.watch.os.listdir", listdir)
+    monkeypatch.setattr("ashttpd.vhosts.directory.os.listdir", listdir)
     monkeypatch.setattr("ashttpd.vhosts.follow.END_SECONDS", 0.0)
     follower = Follower(watch, place.vhosts)
     follower.start()
