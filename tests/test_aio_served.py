@@ -309,7 +309,7 @@ sys.exit(main())
     ("fault", "said"),
     [
         ("raise OSError(5, 'Input/output error')", "bad.example: refused, nothing is served:"),
-        ("threading.Event().wait()", "going on while the files of 1 sites are still being opened"),
+        ("threading.Event().wait()", "going on without 1 site, still being opened"),
     ],
 )
 def test_a_file_that_fails_or_hangs_before_its_first_read_keeps_no_other_site_from_being_served(

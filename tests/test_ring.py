@@ -226,11 +226,7 @@ def test_a_part_of_a_file_follows_a_head_in_one_send(make_ring: MakeRing, backed
         assert driver.ring.map_file(file) == number
         head = b"head"
         driver.turn([fd | WITH_BODY, id(head), 4, number, 1000, 600_000, 0])
-        received = bytearray()
-        while len(received) < 600_004:
-            received += client.recv(1 << 20)
-            driver.turn(timeout=0)
-        assert received == head + content[1000:601_000]
+        assert driver.receive(client, 600_004) == head + content[1000:601_000]
 
 
 def test_a_cold_part_of_a_file_is_brought_in_before_it_is_sent(

@@ -21,6 +21,7 @@ from ashttpd.http.connection import Connection, State
 from ashttpd.http.dates import Second
 from ashttpd.http.limits import Limits
 from ashttpd.http.plan import Cursor, Extent, Plan
+from ashttpd.show import reason
 from fuzz.fakes import FakeFile
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -400,7 +401,7 @@ def test_what_fails_for_every_request_is_logged_once(
         worker.run()
     assert sockets.dropped == fds
     assert len(caplog.records) == 1
-    assert str(error) in caplog.text
+    assert reason(error) in caplog.text
 
 
 def test_sockets_that_could_not_be_watched_are_left_to_who_brought_them() -> None:
