@@ -38,5 +38,5 @@ class LineFormatter(logging.Formatter):
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - a name of logging
         """Return a traceback, in which lines end where the traceback's own do."""
-        text = super().formatException(ei)  # type: ignore[arg-type]
+        text = super().formatException(ei)  # type: ignore[arg-type]  # a private alias of the stub
         return "\n".join(map(show, text.split("\n")))

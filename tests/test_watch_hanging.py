@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -289,7 +290,7 @@ def test_a_pool_does_jobs_in_order_and_its_threads_end_with_them() -> None:
     done: list[int] = []
     pool = Pool("tested", 1)
     for number in range(100):
-        pool.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+        pool.submit(partial(done.append, number))
     eventually(lambda: len(done) == 100)
     assert done == list(range(100))
     eventually(lambda: not any(t.name == "tested" for t in threading.enumerate()))
