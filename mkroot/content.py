@@ -147,7 +147,7 @@ class Content:
         """Tell from the first chunk whether copies of the content are to be made.
 
         What is plain under the name of a coding has none: a copy in that coding stands for a file
-        that was in it, also for who extracts it.
+        that was in it, also for a user who extracts it.
         """
         if self._is_plain:
             return False

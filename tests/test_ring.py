@@ -375,7 +375,7 @@ def test_nothing_more_of_a_file_leaves_once_the_sites_are_distrusted(
         driver.until(has_ended)
         [left_us] = driver.of(Kind.SENT, fd)
         assert left_us < len(LARGE)
-        # Nor of what is queued before anybody has looked.
+        # Nor of what is queued before the engine has looked at the sites.
         driver.ring.hot.distrust()
         left = len(LARGE) - left_us
         driver.turn([fd | WITH_BODY | TELL, 0, 0, number, left_us, left, 0])

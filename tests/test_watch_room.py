@@ -1,4 +1,4 @@
-"""More sites than the limit of open files has room for: who is refused, and what still works."""
+"""More sites than the limit of open files has room for: which are refused, and what still works."""
 
 import os
 import resource

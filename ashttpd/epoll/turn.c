@@ -244,7 +244,7 @@ static int32_t *answer_hot(ashttpd_sockets *sockets, int fd, const char *key,
 
 /* Sends are triples: descriptor, id of a bytes object, length. WITH_FILE in the first says that
  * another follows: descriptor of a file, offset, length. LAST says to close the socket behind it, HOT
- * to send it to all who ask the same. A socket that went since they were queued is passed over,
+ * to send it to all clients that ask the same. A socket that went since they were queued is passed over,
  * whatever has its number now. */
 static int32_t *send_all(ashttpd_sockets *sockets, const int64_t *sends, int count,
                          int32_t *event)

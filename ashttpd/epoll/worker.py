@@ -87,7 +87,7 @@ class Worker:
         """Own sockets from now on, which must not block; one at least.
 
         Returns how many of them, from the first on; raises OSError where it is none. The others
-        stay the caller's, who has to close them.
+        stay the caller's, which has to close them.
         """
         opened = time.monotonic()
         adopted = 0

@@ -60,7 +60,7 @@ class Watch:
         self.check_webroot: Callable[[Webroot], None] = lambda _webroot: None
         # How many webroots may be open.
         self.room = Room()
-        # Told that the sites have changed, before anybody else is.
+        # Told that the sites have changed, before the log is.
         self.on_change: Callable[[], None] = lambda: None
         self._complaints = Complaints()
         self._set(Sites({}))
